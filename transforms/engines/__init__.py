@@ -1,0 +1,1 @@
+"""Engine families: a Protocol, its adapters, one table of names each; heavy imports inside."""

@@ -1,0 +1,165 @@
+"""What every step is: its settings, a model built once per worker, and a call over one parent.
+
+A step is a frozen pydantic model; its fields are its settings and nothing else, each with a one
+line meaning, its unit and the source of its default (`pydantic.Field(description=...)`), because
+the recipe reference and the JSON Schema are generated from them. `load()` builds what it needs
+once per worker. `__call__(records, model, scope)` takes *all* the records of one parent (one
+recording, one task, one page) and yields records or `Drop`s: so batching is the step's own
+business and cannot see a neighbour.
+
+Adding a step: one file in the wing of its phase, holding one class whose snake_case name is the
+file's name. The file's name is its name in a recipe.
+"""
+
+import dataclasses
+import functools
+import importlib
+import pkgutil
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pydantic
+
+import transforms
+from schemas import ids
+from schemas.records import Recording, Task
+
+Phase = Literal["gather", "hear", "annotate", "measure", "select", "compose"]
+PHASES: tuple[Phase, ...] = ("gather", "hear", "annotate", "measure", "select", "compose")
+
+Pcm16 = npt.NDArray[np.int16]
+
+
+class Audio(Protocol):
+    """Random access to the samples of one parent; nothing else of the outside world."""
+
+    @property
+    def rate(self) -> int:
+        """Frames per second of what `read` gives."""
+        ...
+
+    def channels(self) -> Sequence[int]:
+        """The channels that hold samples, ascending."""
+        ...
+
+    def length(self, channel: int) -> int:
+        """Frames of a channel, from the start of the recording."""
+        ...
+
+    def read(self, channel: int, start: int, end: int) -> Pcm16:
+        """Frames [start, end) of one channel, shape [end - start].
+
+        Raises `AudioRangeError` where the range is not stored (annotate stores speech only).
+        """
+        ...
+
+
+class AudioRangeError(ValueError):
+    """Samples were asked for that are not stored: a bug in a step."""
+
+
+class AudioSink(Protocol):
+    """Where `decode` puts a channel while it decodes; part of the scope of hear only."""
+
+    def append(self, channel: int, frames: Pcm16) -> None:
+        """Add frames to the end of a channel. Raises `ScratchFull` past the worker's cap."""
+        ...
+
+
+class ScratchFull(RuntimeError):
+    """The spool of one recording would outgrow the cap that its part was given."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scope:
+    """All that a step may know of the world while it works on one parent."""
+
+    root: Recording | Task  # what the records descend from
+    seed: int
+    audio: Audio | None = None
+    sink: AudioSink | None = None  # hear only
+    path: str | None = None  # hear only: a local file with the recording's bytes
+
+    def rng(self, step: str, record_id: str) -> random.Random:
+        return ids.rng(self.seed, step, record_id)
+
+    def samples(self) -> Audio:
+        """The audio, for steps that cannot do without it."""
+        if self.audio is None:
+            raise AudioRangeError(f"no audio in the scope of {self.root.id}")
+        return self.audio
+
+
+class Step(pydantic.BaseModel):
+    """Base of all steps: strict settings that are the step."""
+
+    model_config = pydantic.ConfigDict(
+        frozen=True, strict=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
+
+    phase: ClassVar[Phase]
+    reasons: ClassVar[dict[str, str]] = {}  # drop code -> one line for people
+
+    @classmethod
+    def name(cls) -> str:
+        """The name in a recipe: the file's name."""
+        return cls.__module__.rsplit(".", 1)[-1]
+
+    def fingerprint(self) -> Any:
+        """What of this step, beyond its settings, changes its results: model files' digests,
+        library versions. JSON-able; part of the phase key."""
+        return None
+
+    def load(self) -> Any:
+        """Build what `__call__` needs, once per worker. Heavy imports belong here."""
+        return None
+
+
+class RecordStep(Step):
+    """A step of hear or annotate: records of one parent in, records or drops out."""
+
+    def __call__(self, records: Sequence[Any], model: Any, scope: Scope) -> Iterator[Any]:
+        raise NotImplementedError(f"{type(self).__name__} must define __call__")
+
+
+class Measure(Step):
+    """A step of measure: exactly one `Scores` per clip, `values` in the order of `columns`."""
+
+    phase: ClassVar[Phase] = "measure"
+    columns: ClassVar[dict[str, type]]  # name -> float | int | str | bool; values may be None
+    needs_audio: ClassVar[bool]
+
+    def __call__(self, records: Sequence[Any], model: Any, scope: Scope) -> Iterator[Any]:
+        raise NotImplementedError(f"{type(self).__name__} must define __call__")
+
+
+@functools.cache
+def registry() -> dict[str, type[Step]]:
+    """Every step by its name in a recipe, found by walking the wings.
+
+    Raises `TypeError` where a file does not hold exactly one step named after it.
+    """
+    found: dict[str, type[Step]] = {}
+    for wing in PHASES:
+        package = importlib.import_module(f"{transforms.__name__}.{wing}")
+        for info in pkgutil.iter_modules(package.__path__):
+            module = importlib.import_module(f"{package.__name__}.{info.name}")
+            steps = [
+                value
+                for value in vars(module).values()
+                if isinstance(value, type)
+                and issubclass(value, Step)
+                and value.__module__ == module.__name__
+            ]
+            if not steps:
+                continue  # a file of pure functions that its neighbours use
+            if len(steps) > 1 or info.name in found or steps[0].phase != wing:
+                raise TypeError(
+                    f"{module.__name__}: a wing's file holds one step of its phase, and its "
+                    f"name is unique; found {[step.__name__ for step in steps]}"
+                )
+            found[info.name] = steps[0]
+    return found
