@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pydantic
 
 import transforms
@@ -134,6 +135,52 @@ class Measure(Step):
 
     def __call__(self, records: Sequence[Any], model: Any, scope: Scope) -> Iterator[Any]:
         raise NotImplementedError(f"{type(self).__name__} must define __call__")
+
+
+class Filtering(Step):
+    """A step of select that judges each row by itself.
+
+    `rows` is a block of the joined table: the columns of `Clip` and, for every measure of the
+    recipe, `<measure>.<column>`. Never sees audio.
+    """
+
+    phase: ClassVar[Phase] = "select"
+
+    def needs(self) -> frozenset[str]:
+        """The columns of the joined table that `judge` reads; checked when the run is planned."""
+        raise NotImplementedError(f"{type(self).__name__} must define needs")
+
+    def judge(self, rows: pa.Table) -> pa.Table:
+        """The rows that leave, as a table of `Drop` (`schemas.tables.arrow_schema(Drop)`)."""
+        raise NotImplementedError(f"{type(self).__name__} must define judge")
+
+
+class Grouping(Step):
+    """A step of select that compares rows which share a key; of each group one row survives."""
+
+    phase: ClassVar[Phase] = "select"
+    keys_schema: ClassVar[pa.Schema] = pa.schema(
+        [
+            pa.field("key", pa.string(), False),  # hex digest; rows are gathered by its prefix
+            pa.field("id", pa.string(), False),
+            pa.field("root", pa.string(), False),
+            pa.field("rank", pa.float64(), False),  # higher survives; ties go to the smaller id
+            pa.field("seconds", pa.float64(), False),
+            pa.field("kind", pa.string(), False),  # what is equal: the reason code
+        ]
+    )
+
+    def needs(self) -> frozenset[str]:
+        """The columns of the joined table that `keys` reads."""
+        raise NotImplementedError(f"{type(self).__name__} must define needs")
+
+    def keys(self, rows: pa.Table) -> pa.Table:
+        """Rows of `keys_schema`: none, one or several per row of the block."""
+        raise NotImplementedError(f"{type(self).__name__} must define keys")
+
+    def losers(self, keys: pa.Table) -> pa.Table:
+        """Of a block that holds *all* rows of each of its keys: those that leave, as `Drop`s."""
+        raise NotImplementedError(f"{type(self).__name__} must define losers")
 
 
 @functools.cache
