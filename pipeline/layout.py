@@ -1,0 +1,50 @@
+"""Where things live below OUT. One function per name, so that a path is spelled once."""
+
+
+def phase_folder(phase: str, key: str) -> str:
+    """The folder of one phase under one key."""
+    return f"{phase}/{key}"
+
+
+def commits_folder(phase: str, key: str) -> str:
+    return f"{phase}/{key}/commits"
+
+
+def commit_name(phase: str, key: str, part: str) -> str:
+    """The Parquet that *is* the commit of a part."""
+    return f"{phase}/{key}/commits/{part}.parquet"
+
+
+def tar_name(key: str, digest: str) -> str:
+    """A tar of segments, named by its bytes."""
+    return f"hear/{key}/tars/{digest}.tar"
+
+
+def attempt_name(phase: str, key: str, part: str, run: str, number: int) -> str:
+    return f"{phase}/{key}/attempts/{part}.{run}.{number:04d}.json"
+
+
+def attempts_folder(phase: str, key: str) -> str:
+    return f"{phase}/{key}/attempts"
+
+
+def locks_folder(phase: str, key: str) -> str:
+    return f"{phase}/{key}/locks"
+
+
+def shard_entry_name(plan: str) -> str:
+    """What a shard's content plan was written as: lets an unchanged shard be reused."""
+    return f"compose/entries/{plan}.json"
+
+
+def composition_folder(key: str) -> str:
+    return f"compose/{key}"
+
+
+def run_pointer(recipe: str) -> str:
+    """The newest finished run of a recipe: its keys. The one file that is overwritten."""
+    return f"runs/{recipe}.json"
+
+
+def log_name(run: str) -> str:
+    return f"logs/{run}.jsonl"

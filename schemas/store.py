@@ -1,0 +1,199 @@
+"""The one place that knows storage: local disks, GCS, S3 and Azure behind six small calls.
+
+Everything that speechloom promises about retries rests on one operation, `put_if_absent`: an
+object appears whole or not at all, and of two writers of one name exactly one wins. obstore gives
+it on local disks (staged file, then link) and as a conditional put on GCS, S3 and Azure; a store
+without it is refused. Names are relative, `/`-separated, and made from ids, never from data.
+"""
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+
+_REMOTE = ("gs://", "s3://", "az://", "abfs://", "memory://")
+
+
+class StoreError(RuntimeError):
+    """Storage failed: full, unreachable or forbidden. Says what, where, why and what to do."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """One stored object."""
+
+    name: str
+    size: int  # bytes
+
+
+class Store:
+    """A folder or bucket prefix. Picklable: only its url travels."""
+
+    def __init__(self, url: str | os.PathLike[str]):
+        text = os.fspath(url)
+        self.remote = text.startswith(_REMOTE)
+        if "://" in text and not self.remote:
+            raise StoreError(
+                f"cannot store at {text!r}: speechloom writes to local folders and to "
+                f"{', '.join(_REMOTE[:4])} (stores with conditional puts)"
+            )
+        self.url = text if self.remote else str(Path(text).absolute())
+        self._backend: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"url": self.url, "remote": self.remote, "_backend": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def __repr__(self) -> str:
+        return f"Store({self.url!r})"
+
+    @property
+    def backend(self) -> Any:
+        if self._backend is None:
+            if self.remote:
+                self._backend = obstore.store.from_url(self.url)
+            else:
+                with self._explained(""):
+                    Path(self.url).mkdir(parents=True, exist_ok=True)
+                self._backend = obstore.store.LocalStore(self.url, mkdir=True)
+        return self._backend
+
+    def where(self, name: str) -> str:
+        """The full place of a name, for people."""
+        return f"{self.url.rstrip('/')}/{name}" if name else self.url
+
+    def local(self, name: str) -> Path | None:
+        """The file of a name on a local store; None on a remote one."""
+        return None if self.remote else Path(self.url) / name
+
+    @contextlib.contextmanager
+    def _explained(self, name: str, need: int | None = None) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, AlreadyExistsError):
+            raise
+        except (BaseError, OSError) as error:
+            first = str(error).split("\n", 1)[0]
+            raise StoreError(
+                f"cannot write or read {self.where(name)}: {first}{self._room(need)}. What is "
+                "committed is safe: free space or mend the place, then run the same command again"
+            ) from error
+
+    def _room(self, need: int | None) -> str:
+        if self.remote:
+            return ""
+        try:
+            free = shutil.disk_usage(self.url).free
+        except OSError:
+            return ""
+        wanted = f"needs {need / 1e6:.1f} MB, " if need is not None else ""
+        return f" ({wanted}{free / 1e6:.1f} MB free on that disk)"
+
+    def put_if_absent(self, name: str, data: bytes | Path) -> bool:
+        """Create an object from bytes or from a local file. False where the name was taken.
+
+        Raises `StoreError` where the place is full or unreachable; then nothing was created.
+        """
+        need = data.stat().st_size if isinstance(data, Path) else len(data)
+        with self._explained(name, need):
+            try:
+                obstore.put(self.backend, name, data, mode="create")
+            except AlreadyExistsError:
+                return False
+        return True
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Create or overwrite. Only for what may be lost: pointers, heartbeats, reports."""
+        with self._explained(name, len(data)):
+            obstore.put(self.backend, name, data, mode="overwrite")
+
+    def get(self, name: str) -> bytes:
+        """All bytes of an object. Raises `FileNotFoundError`."""
+        with self._explained(name):
+            return bytes(obstore.get(self.backend, name).bytes())
+
+    def get_range(self, name: str, start: int, length: int) -> bytes:
+        """`length` bytes from `start`. Raises `FileNotFoundError`, `StoreError` on a short read."""
+        if length == 0:
+            return b""
+        with self._explained(name):
+            data = bytes(obstore.get_range(self.backend, name, start=start, length=length))
+        if len(data) != length:
+            raise StoreError(
+                f"{self.where(name)} is shorter than its commit says: {length} bytes at {start} "
+                f"wanted, {len(data)} there. Remove its phase folder and run again"
+            )
+        return data
+
+    def size(self, name: str) -> int | None:
+        """Bytes of an object, None where there is none."""
+        with self._explained(name):
+            try:
+                return int(obstore.head(self.backend, name)["size"])
+            except FileNotFoundError:
+                return None
+
+    def list(self, prefix: str) -> list[Entry]:
+        """Objects below a folder, sorted by name."""
+        with self._explained(prefix):
+            found = [
+                Entry(meta["path"], int(meta["size"]))
+                for batch in obstore.list(self.backend, prefix=prefix)
+                for meta in batch
+            ]
+        return sorted(found, key=lambda entry: entry.name)
+
+    def delete(self, name: str) -> None:
+        """Remove an object; an absent one is no error."""
+        with self._explained(name), contextlib.suppress(FileNotFoundError):
+            obstore.delete(self.backend, name)
+
+    def adopt(self, source: str, name: str) -> bool:
+        """Give an existing object a second name (a hard link locally, a copy elsewhere).
+
+        False where the new name was taken.
+        """
+        with self._explained(name):
+            if self.remote:
+                try:
+                    obstore.copy(self.backend, source, name, overwrite=False)
+                except AlreadyExistsError:
+                    return False
+                return True
+            target = Path(self.url) / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(Path(self.url) / source, target)
+            except FileExistsError:
+                return False
+            except OSError:  # a file system without hard links: copy, then link nothing
+                data = Path(self.url) / source
+                return self.put_if_absent(name, data)
+            return True
+
+    def free(self) -> int | None:
+        """Bytes free on a local disk; None on a remote store."""
+        if self.remote:
+            return None
+        probe = Path(self.url)
+        while not probe.exists():
+            probe = probe.parent
+        return shutil.disk_usage(probe).free
+
+    def age(self, name: str) -> float | None:
+        """Seconds since an object was written, by this machine's clock; None where absent."""
+        with self._explained(name):
+            try:
+                modified = obstore.head(self.backend, name)["last_modified"]
+            except FileNotFoundError:
+                return None
+        return time.time() - float(modified.timestamp())
