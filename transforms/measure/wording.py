@@ -1,0 +1,43 @@
+"""What a word and a letter are when text is counted.
+
+Words are runs between spaces that hold a letter or a digit. Scripts written without spaces
+between words would come out as one word a sentence, so each character of the logographic and
+syllabic ones (Han, kana) counts as a word by itself, as word processors do. Thai, Lao, Khmer and
+Burmese also go without spaces but are alphabetic: they need a dictionary, so their words are
+undercounted here, and whoever sets a limit in words must know it.
+"""
+
+import re
+
+# Han with its extensions and compatibility forms, hiragana, katakana with its half-width forms.
+_LOGOGRAPHIC = (
+    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\uff66-\uff9d\U00020000-\U0003ffff"
+)
+# Thai, Lao, Tibetan, Burmese, Khmer.
+_UNSPACED_ALPHABETS = "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff"
+
+_WORD = re.compile(rf"[{_LOGOGRAPHIC}]|[^\W_{_LOGOGRAPHIC}](?:[^\s{_LOGOGRAPHIC}])*")
+_UNSPACED = re.compile(rf"[{_LOGOGRAPHIC}{_UNSPACED_ALPHABETS}]")
+_SPACE = re.compile(r"\s+")
+
+
+def count_words(text: str) -> int:
+    """Words of a text; each character of Han and kana is one."""
+    return sum(1 for _ in _WORD.finditer(text))
+
+
+def count_characters(text: str) -> int:
+    """Characters that are not white space."""
+    return len(_SPACE.sub("", text))
+
+
+def count_letters(text: str) -> int:
+    """Characters that are letters: without digits, marks, punctuation and emoji."""
+    return sum(map(str.isalpha, text))
+
+
+def unspaced_share(text: str) -> float:
+    """The share of letters in scripts written without spaces between words; 0.0 without letters."""
+    letters = [letter for letter in text if letter.isalpha()]
+    return sum(bool(_UNSPACED.match(x)) for x in letters) / len(letters) if letters else 0.0
