@@ -1,0 +1,47 @@
+"""Phase keys: what must be equal for stored results to be taken instead of made again.
+
+A key is the digest of the steps' settings and fingerprints (model files, library versions), the
+format version, the device class and the key upstream. Set-wise phases (select, compose, report)
+add the digest of the ids they see, because one item more may change the verdict on another.
+"""
+
+import functools
+import importlib.metadata
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.commits import FORMAT
+from schemas.ids import digest_of
+from transforms.step import Step
+
+
+def step_key(step: Step) -> list[Any]:
+    """One step's share of a key: its name, all its settings, its fingerprint."""
+    return [step.name(), step.model_dump(mode="json"), _fingerprint(step)]
+
+
+@functools.cache
+def _fingerprint(step: Step) -> Any:
+    return step.fingerprint()
+
+
+def phase_key(
+    phase: str,
+    steps: Sequence[Step],
+    *,
+    device: str,
+    upstream: Sequence[str] = (),
+    extra: Sequence[object] = (),
+) -> str:
+    """The key of a phase: 32 hex digits."""
+    return digest_of(
+        phase, FORMAT, [step_key(step) for step in steps], device, list(upstream), list(extra)
+    )
+
+
+def version_of(distribution: str) -> str:
+    """The installed version of a package; "absent" where it is not installed."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"

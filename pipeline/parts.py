@@ -1,0 +1,81 @@
+"""Parts: the unit of work, retry and commit. A range of record ids, bounded in seconds.
+
+Borders come from the digests of the ids (`schemas.ranges`), so data that grow leave the parts of
+the old data alone; a part's work is those of its members that no commit accounts for yet.
+"""
+
+import dataclasses
+from collections.abc import Collection, Iterable
+
+from schemas.ids import digest_of
+from schemas.ranges import cut
+from schemas.records import Recording, Task
+
+PART_SECONDS = 600.0
+UNKNOWN_SECONDS = 60.0  # planned for a recording whose container does not say how long it is
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """One record of a part, with what a worker needs to find its input."""
+
+    root: Recording | Task
+    seconds: float  # planned
+    path: str | None = None  # hear: the local file with the recording's bytes
+    upstream: tuple[str, ...] = ()  # names of the commits that hold its input rows
+
+    @property
+    def id(self) -> str:
+        return self.root.id
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """Members that are worked on and committed together."""
+
+    id: str
+    members: tuple[Member, ...]
+
+    @property
+    def seconds(self) -> float:
+        return sum(member.seconds for member in self.members)
+
+    def alone(self, member: Member) -> "Part":
+        """The part of one of its members by itself: what a crashing part is split into."""
+        return Part(id=part_id([member.id], "alone"), members=(member,))
+
+
+def part_id(ids: Iterable[str], salt: str = "") -> str:
+    """The id of a part: of its members, in the order of their ids."""
+    return digest_of("part", sorted(ids), salt)
+
+
+def plan_parts(
+    members: Iterable[Member],
+    done: Collection[str],
+    target: float = PART_SECONDS,
+    salt: str = "",
+) -> list[Part]:
+    """Cut members into parts of about `target` seconds and leave out what is done.
+
+    Longest first: a long part that starts last would be waited for.
+    """
+    by_id = {member.id: member for member in members}
+    ranges = cut(((m.id, max(m.seconds, 1.0)) for m in by_id.values()), target)
+    parts = []
+    for found in ranges:
+        todo = tuple(by_id[name] for name in found.members if name not in done)
+        if todo:
+            parts.append(Part(id=part_id((m.id for m in todo), salt), members=todo))
+    return sorted(parts, key=lambda part: (-part.seconds, part.id))
+
+
+def deal(parts: Iterable[Part], lanes: int) -> list[list[Part]]:
+    """Deal parts into `lanes` queues, longest first, each to the queue that is shortest so far."""
+    queues: list[list[Part]] = [[] for _ in range(lanes)]
+    load = [0.0] * lanes
+    for part in sorted(parts, key=lambda part: (-part.seconds, part.id)):
+        shortest = min(range(lanes), key=lambda lane: (load[lane], lane))
+        queues[shortest].append(part)
+        load[shortest] += part.seconds
+    return [queue for queue in queues if queue]

@@ -1,0 +1,1 @@
+"""One file per phase: how its input is found and how its output is committed."""

@@ -1,0 +1,100 @@
+"""measure: clips in, one side table of scores per measure out, each under a key of its own.
+
+So a new or changed measure is computed by itself, and never runs segment or transcribe again.
+Measures that lack the same tasks share one pass over the audio.
+"""
+
+import dataclasses
+import functools
+from typing import ClassVar
+
+import pyarrow as pa
+
+from pipeline import commits, layout
+from pipeline.commits import Content, Done
+from pipeline.parts import Member, Part
+from pipeline.phases.annotate import fetch_from
+from pipeline.work import Job, RootWork, Work, merged, task_of
+from schemas.records import Clip, Scores
+from schemas.store import Store
+from transforms.spool import StoredAudio
+from transforms.step import Measure, Scope
+
+_ARROW = {float: pa.float64(), int: pa.int64(), str: pa.string(), bool: pa.bool_()}
+
+
+@functools.lru_cache(maxsize=8)
+def clips_of(store: Store, name: str) -> dict[str, tuple[Clip, ...]]:
+    """The clips of one annotate commit by task, in the order of their index."""
+    found: dict[str, list[Clip]] = {}
+    for clip in commits.records(store, name, "row", Clip):
+        found.setdefault(clip.task, []).append(clip)
+    return {task: tuple(sorted(clips, key=lambda c: c.index)) for task, clips in found.items()}
+
+
+def score_schema(measure: Measure) -> pa.Schema:
+    """The columns of a measure's side table."""
+    return pa.schema(
+        [pa.field("id", pa.string(), False)]
+        + [pa.field(name, _ARROW[kind]) for name, kind in measure.columns.items()]
+    )
+
+
+def score_rows(measure: Measure, scores: list[Scores]) -> tuple[dict[str, object], ...]:
+    """Scores as rows of the side table."""
+    return tuple(
+        {"id": s.id, **dict(zip(measure.columns, s.values, strict=True))} for s in scores
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MeasureJob(Job):
+    phase: ClassVar[str] = "measure"
+    record: ClassVar[type] = Scores
+
+    hear_key: str
+    keys: tuple[str, ...]  # one per step, in their order
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        return tuple(step for step in self.steps if isinstance(step, Measure))
+
+    def open_root(self, member: Member, work: Work) -> RootWork:
+        task = task_of(member)
+        clips = [
+            clip for name in member.upstream for clip in clips_of(self.store, name).get(task.id, ())
+        ]
+        audio = None
+        if clips and any(measure.needs_audio for measure in self.measures):
+            audio = StoredAudio(
+                clips, functools.partial(fetch_from, self.store, self.hear_key), work.scratch
+            )
+            work.stack.callback(audio.close)
+        return RootWork(
+            member=member,
+            scope=Scope(root=task, seed=self.seed, audio=audio),
+            records=list(clips),
+            entrance_seconds=sum(clip.seconds for clip in clips),
+        )
+
+    def commit(self, work: Work) -> bool:
+        won = False
+        for measure, key in zip(self.measures, self.keys, strict=True):
+            scores = [s for root in work.roots for s in root.scores.get(measure.name(), [])]
+            tallies = [t for root in work.roots for t in root.tallies if t.step == measure.name()]
+            content = Content(
+                done=tuple(Done(id=r.member.id, seconds=r.entrance_seconds) for r in work.roots),
+                rows=score_rows(measure, scores),
+                tallies=merged(tallies),
+            )
+            schema = score_schema(measure)
+            won |= commits.write(
+                self.store, self.phase, key, work.part.id, content, schema, self.run
+            )
+        return won
+
+    def is_committed(self, part: Part) -> bool:
+        return all(
+            self.store.size(layout.commit_name(self.phase, key, part.id)) is not None
+            for key in self.keys
+        )

@@ -1,0 +1,32 @@
+"""Jobs whose parts are one function each: gather, arrange, shard."""
+
+import dataclasses
+from typing import Any, ClassVar, Protocol
+
+from schemas.store import Store
+
+
+class Item(Protocol):
+    """What a part of a simple job has."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def seconds(self) -> float: ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SimpleJob:
+    """A phase whose parts are worked on by one function that commits by itself."""
+
+    phase: ClassVar[str]
+
+    key: str
+    store: Store
+    run: str
+    device: str
+    scratch: str | None = None
+
+    def run_part(self, part: Any) -> None:
+        raise NotImplementedError

@@ -1,0 +1,153 @@
+"""The supervisor: a light process that owns the workers and outlives their crashes.
+
+The local runner neither retries nor balances, and a native crash takes its process along. So every
+worker is a process of its own with a queue of parts, dealt longest first, and runs them as one
+Beam pipeline; the supervisor imports no Beam, watches, and starts a worker again where it died,
+with what was left of its queue. The attempt notes in OUT then see to it that a part which kills
+its worker is split, and the record that does it is given up (`pipeline/work.py`).
+"""
+
+import contextlib
+import dataclasses
+import multiprocessing
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from pipeline import device, worker
+from pipeline.parts import deal
+
+START_FAILURES = 3
+
+
+class RunFailedError(RuntimeError):
+    """A phase failed: a bug, a full disk, or workers that do not start."""
+
+    def __init__(self, message: str, trace: str = ""):
+        super().__init__(message)
+        self.trace = trace
+
+
+Observe = Callable[[str, Any], None]
+
+
+@dataclasses.dataclass
+class _Lane:
+    process: Any
+    connection: Connection
+    job: Any = None
+    parts: list[Any] = dataclasses.field(default_factory=list)
+    busy: bool = False
+    began: bool = False  # since the process started
+    failures: int = 0  # starts in a row that ended before any part began
+
+
+def _ignore(kind: str, value: Any) -> None:
+    pass
+
+
+class Workers:
+    """A handful of worker processes that stay for the whole run, models loaded."""
+
+    def __init__(self, observe: Observe = _ignore):
+        self._context = multiprocessing.get_context("spawn")
+        self._lanes: list[_Lane] = []
+        self._observe = observe
+
+    def __enter__(self) -> "Workers":
+        device.pin()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self, grace: float = 5.0) -> None:
+        """End all workers; what they had not committed is lost, and planned again next time."""
+        for lane in self._lanes:
+            if not lane.busy:
+                with contextlib.suppress(OSError):
+                    lane.connection.send(None)
+            else:
+                lane.process.terminate()
+        for lane in self._lanes:
+            lane.process.join(grace)
+            if lane.process.is_alive():
+                lane.process.kill()
+                lane.process.join()
+            lane.connection.close()
+        self._lanes.clear()
+
+    def _start(self) -> tuple[Any, Connection]:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=worker.serve, args=(theirs, os.getpid()), daemon=False, name="speechloom worker"
+        )
+        process.start()
+        theirs.close()
+        return process, ours
+
+    def run(self, job: Any, parts: Sequence[Any], workers: int) -> dict[str, int]:
+        """Run a phase over parts on at most `workers` processes. Returns summed counters.
+
+        Raises `RunFailedError` where a step failed or a worker cannot start.
+        """
+        queues = deal(parts, max(1, min(workers, len(parts))))
+        while len(self._lanes) < len(queues):
+            self._lanes.append(_Lane(*self._start()))
+        totals: Counter[str] = Counter()
+        for lane, queue in zip(self._lanes, queues, strict=False):
+            lane.job, lane.parts = job, list(queue)
+            self._send(lane)
+        while any(lane.busy for lane in self._lanes):
+            for lane, kind, value in self._events():
+                if kind == "finished":
+                    lane.busy = False
+                    totals.update(value)
+                elif kind == "failed":
+                    raise RunFailedError(f"{value['message']}", value["trace"])
+                else:
+                    self._observe(kind, value)
+        return dict(sorted(totals.items()))
+
+    def _send(self, lane: _Lane) -> None:
+        lane.busy = True
+        with contextlib.suppress(BrokenPipeError):  # it died already: _events sees that
+            lane.connection.send((lane.job, lane.parts))
+
+    def _events(self) -> Iterator[tuple[_Lane, str, Any]]:
+        """The messages that are there; a worker that died is replaced."""
+        busy = {lane.connection: lane for lane in self._lanes if lane.busy}
+        for ready in wait(list(busy), timeout=0.5):
+            lane = busy[ready]  # type: ignore[index]
+            try:
+                kind, value = lane.connection.recv()
+            except (EOFError, ConnectionResetError):
+                self._replace(lane)
+                continue
+            if kind == "ready":
+                continue
+            if kind == "begin":
+                lane.began, lane.failures = True, 0
+            if kind == "committed":
+                lane.parts = [part for part in lane.parts if part.id != value[0]]
+            yield lane, kind, value
+        self._observe("tick", None)
+
+    def _replace(self, lane: _Lane) -> None:
+        lane.process.join()
+        code = lane.process.exitcode or 0
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        lane.failures = 0 if lane.began else lane.failures + 1
+        if lane.failures >= START_FAILURES:
+            raise RunFailedError(
+                f"a worker ended {lane.failures} times before it began a part ({how}). Look above "
+                "for what it printed; `speechloom doctor` checks packages, memory and disk"
+            )
+        self._observe("died", {"how": how, "left": len(lane.parts)})
+        lane.connection.close()
+        lane.process, lane.connection = self._start()
+        lane.began = False
+        self._send(lane)

@@ -1,0 +1,329 @@
+"""A job: one phase of one run, as plain functions that know nothing of Beam.
+
+`open_part` finds the input of a part, `run_step` puts one step over it, `commit_part` writes what
+came out. `pipeline/weave.py` lifts these three into a Beam graph; the bundle-replay tests call
+them directly, twice and in other orders.
+
+The law of conservation is checked here, at every step and for every root: what a step gives and
+what it drops must add up to what it took, to the frame.
+"""
+
+import contextlib
+import dataclasses
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from pipeline import commits, layout
+from pipeline.commits import Content, Done, Tally
+from pipeline.parts import Member, Part
+from schemas.records import Clip, Drop, Recording, Scores, Segment, Task, Waveform, frames
+from schemas.store import Store
+from transforms.step import Measure, Scope, Step
+
+ATTEMPTS = 2  # unfinished ones in this run, before a part is split and a record given up
+
+
+class ConservationError(AssertionError):
+    """A step lost or invented items or seconds: a bug, never bad data."""
+
+
+class StepError(RuntimeError):
+    """A step raised: carries the record's id, so that the bug can be found."""
+
+
+@dataclasses.dataclass
+class RootWork:
+    """One recording or task on its way through the steps of a phase."""
+
+    member: Member
+    scope: Scope
+    records: list[Any]
+    drops: list[Drop] = dataclasses.field(default_factory=list)
+    scores: dict[str, list[Scores]] = dataclasses.field(default_factory=dict)
+    tallies: list[Tally] = dataclasses.field(default_factory=list)
+    entrance_seconds: float = 0.0
+
+
+@dataclasses.dataclass
+class Work:
+    """A part in flight: never leaves the worker that opened it."""
+
+    part: Part
+    roots: list[RootWork]
+    scratch: Path
+    stack: contextlib.ExitStack = dataclasses.field(default_factory=contextlib.ExitStack)
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a part in flight holds open files and cannot leave its worker: the steps of a phase "
+            "must stay fused (no reshuffle and no differing resource hints between them)"
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """One phase under one key. Picklable; built by the driver, run by workers."""
+
+    phase: ClassVar[str]
+    record: ClassVar[type]  # of the committed rows
+
+    key: str
+    store: Store
+    seed: int
+    steps: tuple[Step, ...]
+    run: str
+    device: str
+    scratch: str | None = None  # folder for worker scratch; None: the system's
+    scratch_bytes: int = 8 << 30  # cap for one recording's samples
+
+    @property
+    def row_schema(self) -> pa.Schema:
+        from schemas.tables import arrow_schema
+
+        return arrow_schema(self.record)
+
+    def open_root(self, member: Member, work: Work) -> RootWork:
+        raise NotImplementedError
+
+    def finish(self, work: Work) -> Content:
+        """What a part's commit says; audio, if any, is stored before."""
+        raise NotImplementedError
+
+    def commit(self, work: Work) -> bool:
+        return commits.write(
+            self.store,
+            self.phase,
+            self.key,
+            work.part.id,
+            self.finish(work),
+            self.row_schema,
+            self.run,
+        )
+
+    def is_committed(self, part: Part) -> bool:
+        return self.store.size(layout.commit_name(self.phase, self.key, part.id)) is not None
+
+
+def attempts(job: Job, part: Part) -> int:
+    """Attempts at a part that this run has noted."""
+    prefix = f"{part.id}.{job.run}."
+    names = job.store.list(layout.attempts_folder(job.phase, job.key))
+    return sum(entry.name.rsplit("/", 1)[1].startswith(prefix) for entry in names)
+
+
+def begin(job: Job, part: Part) -> int:
+    """Note that an attempt at a part begins. Returns its number, from 1.
+
+    Notes carry the run: an attempt that ended because the whole run was killed is no evidence
+    against the part, one that ended while the run went on is.
+    """
+    number = attempts(job, part) + 1
+    note = json.dumps({"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}).encode()
+    name = layout.attempt_name(job.phase, job.key, part.id, job.run, number)
+    while not job.store.put_if_absent(name, note):
+        number += 1
+        name = layout.attempt_name(job.phase, job.key, part.id, job.run, number)
+    return number
+
+
+def give_up(job: Job, part: Part) -> None:
+    """Commit the members of a part as dead letters: they end the process that works on them."""
+    drops = tuple(
+        Drop(
+            id=member.id,
+            root=member.id,
+            step=job.phase,
+            reason="crash",
+            seconds=member.seconds,
+            detail=f"the worker died {ATTEMPTS} times on this record alone",
+        )
+        for member in part.members
+    )
+    done = tuple(Done(id=member.id, seconds=member.seconds) for member in part.members)
+    content = Content(done=done, drops=drops)
+    commits.write(job.store, job.phase, job.key, part.id, content, job.row_schema, job.run)
+
+
+def admit(job: Job, part: Part) -> Iterator[Part]:
+    """The parts to work on in place of `part`: itself, or its members alone after crashes."""
+    if job.is_committed(part):
+        return
+    if begin(job, part) <= ATTEMPTS:
+        yield part
+        return
+    for member in part.members:
+        single = part.alone(member)
+        if job.is_committed(single):
+            continue
+        if begin(job, single) <= ATTEMPTS:
+            yield single
+        else:
+            give_up(job, single)
+
+
+def open_part(job: Job, part: Part) -> Work:
+    """Find the input of a part; nothing is decoded yet."""
+    scratch = Path(tempfile.mkdtemp(prefix="speechloom-", dir=job.scratch))
+    work = Work(part=part, roots=[], scratch=scratch)
+    try:
+        work.roots = [job.open_root(member, work) for member in part.members]
+    except BaseException:
+        close_part(work)
+        raise
+    return work
+
+
+def close_part(work: Work) -> None:
+    """Give the scratch back, whatever happened."""
+    work.stack.close()
+    shutil.rmtree(work.scratch, ignore_errors=True)
+
+
+def run_step(job: Job, step: Step, model: Any, work: Work) -> list[Tally]:
+    """Put one step over every root of a part. Returns its tallies, one per root."""
+    tallies = []
+    for root in work.roots:
+        started = time.perf_counter()
+        try:
+            if isinstance(step, Measure):
+                _measure(step, model, root)
+            else:
+                _step(step, model, root)
+        except (ConservationError, StepError):
+            raise
+        except (MemoryError, OSError):
+            raise
+        except Exception as error:
+            raise StepError(
+                f"{job.phase}/{step.name()} failed on {root.member.id}"
+                f"{' (' + root.member.path + ')' if root.member.path else ''}: "
+                f"{type(error).__name__}: {error}. This is a bug in the step, not bad data: "
+                "report it with this id"
+            ) from error
+        spent = time.perf_counter() - started
+        root.tallies[-1] = dataclasses.replace(root.tallies[-1], compute_seconds=spent)
+        tallies.append(root.tallies[-1])
+    return tallies
+
+
+def _length(record: Any) -> int:
+    """Frames of audio that a record stands for."""
+    if isinstance(record, Waveform):
+        return record.length
+    if isinstance(record, Segment | Clip):
+        return frames(record.end, record.rate) - frames(record.start, record.rate)
+    return 0
+
+
+def _rate(records: Sequence[Any]) -> int:
+    return next((record.rate for record in records if hasattr(record, "rate")), 16000)
+
+
+def _step(step: Step, model: Any, root: RootWork) -> None:
+    taken = root.records
+    given: list[Any] = []
+    dropped: list[Drop] = []
+    if taken:
+        for item in step(taken, model, root.scope):  # type: ignore[operator]
+            (dropped if isinstance(item, Drop) else given).append(item)
+    entrance = bool(taken) and isinstance(taken[0], Recording)
+    if taken and not given and not dropped:
+        raise ConservationError(
+            f"{step.name()}: {len(taken)} records of {root.member.id} went in, none came out and "
+            "none was dropped"
+        )
+    if entrance:  # nobody knows how long a recording is before it is decoded
+        seconds_in = sum(w.seconds for w in given) + sum(d.seconds for d in dropped)
+        root.entrance_seconds = seconds_in
+    else:
+        seconds_in = _conserved(step, taken, given, dropped, root)
+    rate = _rate(given or taken)
+    root.records = given
+    root.drops.extend(dropped)
+    root.tallies.append(
+        Tally(
+            step=step.name(),
+            items_in=len(taken),
+            items_out=len(given),
+            seconds_in=seconds_in,
+            seconds_out=sum(_length(r) for r in given) / rate,
+            compute_seconds=0.0,
+        )
+    )
+
+
+def _conserved(
+    step: Step, taken: list[Any], given: list[Any], dropped: list[Drop], root: RootWork
+) -> float:
+    """Check frames in = frames out + frames dropped; returns the seconds in."""
+    rate = _rate(taken)
+    before = sum(_length(record) for record in taken)
+    after = sum(_length(record) for record in given)
+    left = sum(frames(drop.seconds, rate) for drop in dropped)
+    if before != after + left:
+        raise ConservationError(
+            f"{step.name()}: {root.member.id} brought {before} frames, {after} came out and {left} "
+            f"were dropped: {before - after - left} are unaccounted for"
+        )
+    if taken and isinstance(taken[0], Clip):
+        ids = {clip.id for clip in taken}
+        seen = {clip.id for clip in given} | {drop.id for drop in dropped}
+        if ids - seen:
+            raise ConservationError(f"{step.name()}: clips {sorted(ids - seen)[:3]} vanished")
+    return before / rate
+
+
+def _measure(step: Measure, model: Any, root: RootWork) -> None:
+    scores = list(step(root.records, model, root.scope)) if root.records else []
+    if [s.id for s in scores] != [clip.id for clip in root.records]:
+        raise ConservationError(
+            f"{step.name()}: one score per clip, in order, is the contract; {root.member.id} has "
+            f"{len(root.records)} clips and {len(scores)} scores"
+        )
+    root.scores[step.name()] = scores
+    seconds = sum(_length(clip) for clip in root.records) / _rate(root.records)
+    root.tallies.append(
+        Tally(
+            step=step.name(),
+            items_in=len(scores),
+            items_out=len(scores),
+            seconds_in=seconds,
+            seconds_out=seconds,
+            compute_seconds=0.0,
+        )
+    )
+
+
+def merged(tallies: Sequence[Tally]) -> tuple[Tally, ...]:
+    """Tallies of one part, one per step, in the order of the steps."""
+    found: dict[str, Tally] = {}
+    for tally in tallies:
+        if tally.step not in found:
+            found[tally.step] = tally
+            continue
+        old = found[tally.step]
+        found[tally.step] = Tally(
+            step=tally.step,
+            items_in=old.items_in + tally.items_in,
+            items_out=old.items_out + tally.items_out,
+            seconds_in=old.seconds_in + tally.seconds_in,
+            seconds_out=old.seconds_out + tally.seconds_out,
+            compute_seconds=old.compute_seconds + tally.compute_seconds,
+        )
+    return tuple(found.values())
+
+
+def task_of(member: Member) -> Task:
+    if not isinstance(member.root, Task):
+        raise TypeError(f"{member.id} is not a task")
+    return member.root
+
+
+Notify = Callable[[str, Any], None]

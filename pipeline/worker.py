@@ -1,0 +1,56 @@
+"""A worker process: takes phases from its supervisor and runs each as a Beam pipeline in-process."""
+
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+from pipeline import device
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel to kill this process when its parent ends, however it ends (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before we asked
+            os._exit(1)
+
+
+def serve(connection: Connection, parent: int) -> None:
+    """Answer ("run", job, parts) with events and ("finished", counters) or ("failed", ...)."""
+    die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+    device.pin()
+    from pipeline import weave  # Beam takes seconds to import: only here
+
+    connection.send(("ready", None))
+    while True:
+        try:
+            message = connection.recv()
+        except EOFError:
+            break
+        if message is None:
+            break
+        job, parts = message
+        try:
+            counters = weave.run(job, parts, notify=lambda kind, value: connection.send((kind, value)))
+        except Exception as error:
+            connection.send(("failed", _failure(error, weave.first_failure())))
+        else:
+            connection.send(("finished", counters))
+    weave.close_models()
+
+
+def _failure(error: Exception, first: BaseException | None) -> dict[str, Any]:
+    """What failed, in words and in full. Beam wraps errors; the first one is the cause."""
+    cause = first or error
+    return {
+        "type": type(cause).__name__,
+        "message": str(cause),
+        "trace": "".join(traceback.format_exception(cause)),
+    }
