@@ -80,7 +80,7 @@ $(VENV)/.stamp: pyproject.toml constraints.txt
 	           sub(/^ */, ""); n = $$2; sub(/.*\//, "", n); sub(/\.metadata$$/, "", n); \
 	           sub(/-(cp|py)[0-9].*/, "", n); size = $$0; sub(/.*\(/, "(", size); \
 	           print "setup:   " n " " size; fflush() } \
-	         /Building (wheel|editable) for/ { \
+	         /Building (wheel|editable) for .*started/ { \
 	           sub(/^ */, ""); sub(/ \(.*/, ""); print "setup:   " $$0; fflush() } \
 	         /^Installing collected/ { print "setup:   unpacking (a minute or two)"; fflush() }' \
 	  || { tail -n 15 $(VENV)/setup.log >&2; \
