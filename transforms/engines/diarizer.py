@@ -1,0 +1,274 @@
+"""Who speaks when: every stretch of speech of a channel, cut into turns of one speaker each.
+
+An engine is given the stretches that hold speech and answers for all of their frames, so nothing
+can be lost between the two. Speakers are called spk0, spk1, ... in order of first appearance;
+naming them better is the step's business.
+
+`resemblyzer` listens to 1.6 s at a time, every 0.8 s (`voice`), and groups what it heard
+(`clustering`). Most changes of speaker fall between two stretches; one inside a stretch is put
+where the sound is quietest around the middle between two windows. Overlapping speech goes to one
+speaker: knowing better takes a model that hears both.
+"""
+
+import bisect
+import dataclasses
+import difflib
+import importlib.metadata
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from schemas.records import Turn
+from transforms.engines import clustering, voice
+from transforms.engines.voice import Float32
+from transforms.step import Audio, Pcm16
+
+Stretches = Sequence[tuple[int, int]]  # frames [start, end), ascending, disjoint, not empty
+PIECE = 60  # seconds of a stretch that are held at once; a multiple of the windows' 0.8 s
+_PER_SECOND = 100  # points at which the loudness is known, and a turn may begin
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a recipe may set. `max_speakers` None: as many as there are."""
+
+    min_turn_seconds: float = 0.5
+    max_speakers: int | None = None
+    block_windows: int = clustering.BLOCK
+    same_speaker: float = clustering.SAME_SPEAKER
+
+
+class Diarizer(Protocol):
+    """An engine. Answers depend on one channel's samples alone, and not on calls before."""
+
+    def turns(self, audio: Audio, channel: int, stretches: Stretches, rate: int) -> list[Turn]:
+        """Turns that cover the stretches exactly: ascending, none across a stretch's border.
+
+        `stretches` in frames of `channel`, ascending and disjoint; `rate` in hertz. A turn's
+        times are frame / rate. Two turns that touch inside a stretch differ in speaker.
+        """
+        ...
+
+    def fingerprint(self) -> dict[str, str]:
+        """What, beyond the settings, changes the answers: library versions, model digests."""
+        ...
+
+
+class One:
+    """Weightless reference: all that is said in a channel is said by one speaker."""
+
+    def __init__(self, options: Options) -> None:
+        del options
+
+    def turns(self, audio: Audio, channel: int, stretches: Stretches, rate: int) -> list[Turn]:
+        return [_turn(0, start, end, rate) for start, end in _checked(stretches)]
+
+    def fingerprint(self) -> dict[str, str]:
+        return {}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Heard:
+    """One stretch, listened to."""
+
+    windows: list[Float32]
+    centres: list[int]  # frame in the middle of each window, ascending
+    loudness: list[Float32]  # mean square of every 10 ms, piece by piece
+
+
+class Resemblyzer:
+    """Voice embeddings of Resemblyzer's encoder, grouped by spectral clustering."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._encoder = voice.load_encoder()
+
+    def fingerprint(self) -> dict[str, str]:
+        versions = {name: importlib.metadata.version(name) for name in ("torch", "numpy", "scipy")}
+        return {"weights": voice.weights_digest(), **versions}
+
+    def turns(self, audio: Audio, channel: int, stretches: Stretches, rate: int) -> list[Turn]:
+        stretches = _checked(stretches)
+        heard: list[_Heard] = []
+
+        def windows() -> Iterator[Float32]:
+            for start, end in stretches:
+                found = _listen(audio, channel, start, end, rate)
+                yield from found.windows
+                heard.append(dataclasses.replace(found, windows=[]))
+
+        expected = sum(_window_count(end - start, rate) for start, end in stretches)
+        if expected < 2 * clustering.FEWEST or self._options.max_speakers == 1:
+            return One(self._options).turns(audio, channel, stretches, rate)
+        labels = clustering.clusters(
+            self._encoder.embed(windows()),
+            block=self._options.block_windows,
+            same_speaker=self._options.same_speaker,
+            max_speakers=self._options.max_speakers,
+        ).tolist()
+        least = round(self._options.min_turn_seconds * rate)
+        given = iter(labels)
+        own = [list(itertools.islice(given, len(found.centres))) for found in heard]
+        guests = _nearest_labels(stretches, own)
+        spoken: list[tuple[int, int, int]] = []
+        for (start, end), found, labels_here, guest in zip(
+            stretches, heard, own, guests, strict=True
+        ):
+            borders = _borders(found, labels_here, start, end, rate)
+            runs = _runs(borders, labels_here or [guest], least)
+            spoken += [(speaker, *run) for speaker, run in runs]
+        names = {speaker: name for name, speaker in enumerate(dict.fromkeys(s for s, *_ in spoken))}
+        return [_turn(names[speaker], start, end, rate) for speaker, start, end in spoken]
+
+
+def _turn(speaker: int, start: int, end: int, rate: int) -> Turn:
+    return Turn(speaker=f"spk{speaker}", start=start / rate, end=end / rate)
+
+
+def _checked(stretches: Stretches) -> Stretches:
+    """The stretches. Raises `ValueError` where they are empty, overlap or are out of order."""
+    reached = 0
+    for start, end in stretches:
+        if start < reached or end <= start:
+            raise ValueError(f"stretch {start}..{end} is empty or begins before {reached}")
+        reached = end
+    return stretches
+
+
+def _pieces(start: int, end: int, rate: int) -> Iterator[tuple[int, int]]:
+    for first in range(start, end, PIECE * rate):
+        yield first, min(end, first + PIECE * rate)
+
+
+def _window_count(length: int, rate: int) -> int:
+    return sum(
+        len(voice.window_starts(_mel_frames(b - a, rate))) for a, b in _pieces(0, length, rate)
+    )
+
+
+def _mel_frames(length: int, rate: int) -> int:
+    return 1 + round(length * voice.RATE / rate) // voice.HOP
+
+
+def _listen(audio: Audio, channel: int, start: int, end: int, rate: int) -> _Heard:
+    found = _Heard([], [], [])
+    for first, last in _pieces(start, end, rate):
+        samples = audio.read(channel, first, last)
+        mel = voice.mel_spectrogram(voice.raised(_to_voice_rate(samples, rate)))
+        half = min(len(mel), voice.WINDOW) / 2
+        found.windows.extend(voice.mel_windows(mel))
+        found.centres.extend(
+            first + round((begin + half) * voice.HOP * rate / voice.RATE)
+            for begin in voice.window_starts(len(mel))
+        )
+        found.loudness.append(_loudness(samples, rate // _PER_SECOND))
+    return found
+
+
+def _to_voice_rate(samples: Pcm16, rate: int) -> Float32:
+    """Samples in -1..1 at 16 kHz; n of them become round(n * 16000 / rate)."""
+    floats = samples.astype(np.float32) / np.float32(32768)
+    if rate == voice.RATE:
+        return floats
+    import soxr
+
+    wanted = round(len(floats) * voice.RATE / rate)
+    resampled = soxr.resample(floats, rate, voice.RATE, quality="HQ")[:wanted]
+    return np.pad(resampled, (0, wanted - len(resampled)))
+
+
+def _loudness(samples: Pcm16, size: int) -> Float32:
+    """Mean square of every `size` samples; a rest at the end is left out."""
+    whole = len(samples) - len(samples) % size
+    rows = samples[:whole].astype(np.float32).reshape(-1, size)
+    return np.asarray(np.mean(np.square(rows), axis=1), dtype=np.float32)
+
+
+def _nearest_labels(stretches: Stretches, own: list[list[int]]) -> list[int]:
+    """For each stretch the label at the near end of the stretch closest to it that has one.
+
+    Of two that are equally close the earlier counts: an answer of "yes" belongs to whoever
+    spoke, as likely as not.
+    """
+    known = [index for index, labels in enumerate(own) if labels]
+    answers = []
+    for index, (start, end) in enumerate(stretches):
+        place = bisect.bisect_left(known, index)
+        before = known[place - 1] if place > 0 else None
+        after = known[place] if place < len(known) else None
+        if before is not None and (
+            after is None or start - stretches[before][1] <= stretches[after][0] - end
+        ):
+            answers.append(own[before][-1])
+        else:
+            answers.append(own[after][0] if after is not None else 0)
+    return answers
+
+
+def _borders(found: _Heard, labels: list[int], start: int, end: int, rate: int) -> list[int]:
+    """Where each window's share of the stretch begins, and its end: one more than windows.
+
+    Between windows of different labels the border goes to the quietest 10 ms that lies nearer to
+    their middle than to their centres.
+    """
+    centres = found.centres
+    borders = [start]
+    loudness = np.concatenate(found.loudness)
+    size = rate // _PER_SECOND
+    for index in range(1, len(centres)):
+        middle = (centres[index - 1] + centres[index]) // 2
+        if labels[index - 1] != labels[index]:
+            reach = (centres[index] - centres[index - 1]) // 4
+            first = max(0, (middle - reach - start) // size)
+            last = (middle + reach - start) // size + 1
+            around = loudness[first:last]
+            if len(around):
+                middle = start + (first + int(np.argmin(around))) * size + size // 2
+        borders.append(min(max(middle, borders[-1] + 1), end - 1))
+    return [*borders, end]
+
+
+def _runs(borders: list[int], labels: list[int], least: int) -> list[tuple[int, tuple[int, int]]]:
+    """Runs of one label as (label, frames), none shorter than `least` unless it is alone.
+
+    The shortest run goes first, to its longer neighbour (the earlier of two equal ones).
+    """
+    runs = _merged(
+        [(label, a, b) for label, a, b in zip(labels, borders, borders[1:], strict=False)]
+    )
+    while len(runs) > 1:
+        index = min(range(len(runs)), key=lambda i: runs[i][2] - runs[i][1])
+        _, start, end = runs[index]
+        if end - start >= least:
+            break
+        sides = [i for i in (index - 1, index + 1) if 0 <= i < len(runs)]
+        host = max(sides, key=lambda i: runs[i][2] - runs[i][1])
+        runs[index] = (runs[host][0], start, end)
+        runs = _merged(runs)
+    return [(label, (start, end)) for label, start, end in runs]
+
+
+def _merged(runs: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """Neighbours of one label as one; empty ones left out."""
+    result: list[tuple[int, int, int]] = []
+    for label, start, end in runs:
+        if result and result[-1][0] == label:
+            result[-1] = (label, result[-1][1], end)
+        elif end > start:
+            result.append((label, start, end))
+    return result
+
+
+ENGINES: dict[str, Callable[[Options], Diarizer]] = {"resemblyzer": Resemblyzer, "one": One}
+
+
+def engine(name: str) -> Callable[[Options], Diarizer]:
+    """The engine's constructor. Raises `ValueError` with the nearest known name."""
+    if name not in ENGINES:
+        near = difflib.get_close_matches(name, ENGINES, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"unknown diarizer {name!r}; did you mean {near!r}? Known: {', '.join(ENGINES)}"
+        )
+    return ENGINES[name]
