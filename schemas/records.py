@@ -329,7 +329,9 @@ class Chunk:
     words: tuple[Word, ...] = ()
     times: TimesOrigin = "none"
     audio: AudioRef | None = None  # where the samples are before composing; not in the shard
-    gap: float = 0.0  # seconds of the recording left out before this chunk
+    gap: float = 0.0  # seconds of the recording left out before this chunk; below 0: overlap
+    after_drop: bool = False  # a clip was dropped in that gap: views never merge across it
+    modality: Literal["both", "speech", "text"] = "both"  # one side: a materialised interleaving
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

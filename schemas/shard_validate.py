@@ -1,0 +1,164 @@
+"""Checks a whole set of shards against its manifest and format 1, and lists every problem found.
+
+Used by `speechloom validate`. Goes on after a problem, so that one run names them all; holds one
+shard's index and one sample at a time, and one digest per key and recording.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from schemas.ids import bytes_digest
+from schemas.manifest import NAME, PART_NAME, Manifest, ShardEntry, index_name, read_manifest
+from schemas.records import frames
+from schemas.shard import ShardError
+from schemas.shard_index import IndexRow, read_index
+from schemas.shard_reader import Sample, read_shard, verify
+
+Decode = Callable[[bytes], tuple[int, int]]  # a FLAC -> (frames, rate), all of it decoded
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One thing that is wrong: where, a code, and words for people."""
+
+    where: str
+    code: str
+    message: str
+
+
+@dataclasses.dataclass
+class _Seen:
+    keys: dict[str, str] = dataclasses.field(default_factory=dict)  # key -> shard
+    splits: dict[str, str] = dataclasses.field(default_factory=dict)  # recording -> split
+
+
+def validate(root: Path, decode: Decode | None = None) -> list[Problem]:
+    """Every problem of the set whose `manifest.json` is `root`, or lies in the folder `root`.
+
+    With `decode`, each FLAC is decoded and its frames counted; without it, only its header is
+    read. `decode` raises ValueError, RuntimeError or OSError for what it cannot decode.
+    """
+    folder = root.parent if root.name == NAME else root
+    try:
+        manifest = read_manifest(lambda name: (folder / name).read_bytes())
+    except FileNotFoundError as error:
+        return [Problem(where=str(error.filename), code="missing", message="there is no such file")]
+    except (ShardError, OSError) as error:
+        code = error.code if isinstance(error, ShardError) else "unreadable"
+        return [Problem(where=str(folder / NAME), code=code, message=str(error))]
+    found = list(_extra(folder, manifest))
+    seen = _Seen()
+    for entry in manifest.shards:
+        found += _shard(folder, entry, seen, decode)
+    return found
+
+
+def _extra(folder: Path, manifest: Manifest) -> Iterator[Problem]:
+    """Files that a careless glob would read, and that the manifest does not name."""
+    named = {name for entry in manifest.shards for name in (entry.name, index_name(entry.name))}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        looks_ours = path.suffix in (".tar", ".parquet") or PART_NAME.fullmatch(name)
+        listed = name in named or (PART_NAME.fullmatch(name) and len(manifest.shards) > 0)
+        if path.is_file() and looks_ours and not listed:
+            yield Problem(where=name, code="extra", message="the manifest does not name this file")
+
+
+def _shard(
+    folder: Path, entry: ShardEntry, seen: _Seen, decode: Decode | None
+) -> Iterator[Problem]:
+    path = folder / entry.name
+    rows: list[IndexRow] = []
+    try:
+        with path.open("rb") as stream:
+            verify(stream, entry)
+    except FileNotFoundError:
+        yield Problem(where=entry.name, code="missing", message="the manifest names this shard")
+        return
+    except (ShardError, OSError) as error:
+        yield _problem(entry.name, error)
+    try:
+        with path.open("rb") as stream:
+            for sample in read_shard(stream, entry.name):
+                rows.append(sample.row)
+                yield from _sample(sample, entry, seen, decode)
+    except (ShardError, OSError) as error:
+        yield _problem(entry.name, error)
+        return
+    yield from _index(folder, entry, rows)
+
+
+def _problem(where: str, error: Exception) -> Problem:
+    code = error.code if isinstance(error, ShardError) else "unreadable"
+    return Problem(where=where, code=code, message=str(error))
+
+
+def _sample(
+    sample: Sample, entry: ShardEntry, seen: _Seen, decode: Decode | None
+) -> Iterator[Problem]:
+    document = sample.document
+    where = f"{entry.name}: {document.id}"
+    other = seen.keys.setdefault(document.id, entry.name)
+    if other != entry.name:
+        yield Problem(where=where, code="duplicate", message=f"is in {other} too")
+    if (document.stream, document.split) != (entry.stream, entry.split):
+        yield Problem(
+            where=where,
+            code="mixed",
+            message=f"is of {document.split}/{document.stream}, "
+            f"its shard of {entry.split}/{entry.stream}",
+        )
+    split = seen.splits.setdefault(document.recording, document.split)
+    if split != document.split:
+        yield Problem(
+            where=where,
+            code="leak",
+            message=f"recording {document.recording} is in {split} and in {document.split}",
+        )
+    if decode is not None and sample.flac is not None:
+        yield from _decoded(sample, where, decode)
+
+
+def _decoded(sample: Sample, where: str, decode: Decode) -> Iterator[Problem]:
+    document = sample.document
+    expected = (frames(document.seconds, document.rate), document.rate)
+    try:
+        found = decode(sample.flac or b"")
+    except (ValueError, RuntimeError, OSError) as error:
+        yield Problem(where=where, code="bad_flac", message=f"cannot be decoded: {error}")
+        return
+    if found != expected:
+        yield Problem(
+            where=where,
+            code="bad_flac",
+            message=f"decodes to (frames, rate) {found}, its document has {expected}",
+        )
+
+
+def _index(folder: Path, entry: ShardEntry, rows: list[IndexRow]) -> Iterator[Problem]:
+    name = index_name(entry.name)
+    try:
+        data = (folder / name).read_bytes()
+        index = read_index(data, name)
+    except FileNotFoundError:
+        yield Problem(where=name, code="missing", message=f"{entry.name} has no index")
+        return
+    except (ShardError, OSError) as error:
+        yield _problem(name, error)
+        return
+    if bytes_digest(data) != entry.index_sha256:
+        yield Problem(where=name, code="altered", message="not the index that the manifest names")
+    if index != rows:
+        wrong = next(
+            (a.key for a, b in zip(rows, index, strict=False) if a != b), "the number of samples"
+        )
+        yield Problem(where=name, code="index_disagrees", message=f"with the shard, first: {wrong}")
+    sums = (len(rows), sum(row.chunks for row in rows), sum(row.characters for row in rows))
+    if sums != (entry.documents, entry.chunks, entry.characters):
+        yield Problem(
+            where=entry.name,
+            code="count_disagrees",
+            message=f"holds (documents, chunks, characters) {sums}, the manifest says "
+            f"{(entry.documents, entry.chunks, entry.characters)}",
+        )
