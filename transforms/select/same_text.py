@@ -1,0 +1,37 @@
+"""When two texts are the same: a spelling that forgets case, punctuation, symbols and spacing.
+
+NFKC (so that ligatures, full-width forms and composed accents agree), case folded, apostrophes
+and invisible characters removed, any other punctuation or symbol a space, spaces collapsed.
+Combining marks stay: in Hindi or Arabic they are part of the word. For keys only: stored text is
+never touched.
+"""
+
+import unicodedata
+
+_APOSTROPHES = "'\u2018\u2019\u201b\u02bc\u02b9`\u00b4"
+
+
+class _Plain(dict[int, str | None]):
+    """A translation table that fills itself: what each character becomes."""
+
+    def __missing__(self, code: int) -> str | None:
+        character = chr(code)
+        category = unicodedata.category(character)
+        becomes: str | None = character
+        if category in ("Cf", "Cn", "Cs", "Co") or character in _APOSTROPHES:
+            becomes = None  # zero-width and bidirectional controls say nothing
+        elif category[0] in "PSZC":
+            becomes = " "
+        self[code] = becomes
+        return becomes
+
+
+_PLAIN = _Plain()
+
+
+def same_text(text: str) -> str:
+    """The spelling that equal texts share; "" where nothing is left."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    # Folding can leave what NFKC would compose again.
+    plain = unicodedata.normalize("NFKC", folded).translate(_PLAIN)
+    return " ".join(plain.split())
