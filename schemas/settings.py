@@ -34,6 +34,7 @@ __all__ = [
     "nearest",
     "parse",
     "parse_override",
+    "parse_overrides",
     "read",
     "replace_at",
     "shown",
@@ -104,18 +105,7 @@ def parse_override(text: str) -> Override:
     except SettingsError as error:
         raise SettingsError([Problem(place, "", p.message) for p in error.problems]) from error
     keys = (int(name) if name.isdecimal() and len(name) < 10 else name for name in names)
-    return Override(tuple(keys), _placed(node, place))
-
-
-def _placed(node: Node, place: Place) -> Node:
-    """The same values, all standing at one place."""
-    value = node.value
-    if isinstance(value, dict):
-        below = {key: _placed(child, place) for key, child in value.items()}
-        return Node(place, below, dict.fromkeys(value, place))
-    if isinstance(value, list):
-        return Node(place, [_placed(child, place) for child in value])
-    return Node(place, value)
+    return Override(tuple(keys), Node.of(node.plain(), place))
 
 
 def replace_at(tree: Node, path: KeyPath, new: Node) -> Node:

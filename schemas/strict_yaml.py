@@ -13,7 +13,7 @@ loaders add spellings of their own (`1_000`, `0b1`, dates) and drop positions. T
 import dataclasses
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -91,6 +91,16 @@ class Node:
     place: Place
     value: "Scalar | list[Node] | dict[str, Node]"
     keys: dict[str, Place] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, value: Any, place: Place) -> "Node":
+        """The tree of a plain value, as JSON has it, all of it standing at one place."""
+        if isinstance(value, Mapping):
+            below = {key: cls.of(child, place) for key, child in value.items()}
+            return cls(place, below, dict.fromkeys(below, place))
+        if isinstance(value, list | tuple):
+            return cls(place, [cls.of(child, place) for child in value])
+        return cls(place, value)
 
     def plain(self) -> Any:
         """The value without places, as JSON has it."""

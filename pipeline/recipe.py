@@ -1,0 +1,173 @@
+"""A recipe: which steps make which streams, in which order, with which settings.
+
+The file is YAML 1.2 (`schemas.settings`); a step is `- name` or `- name: {settings}`, and its name
+is that of its file in `transforms/`. Everything that can be known without data is checked here, all
+at once: names, settings, the order of phases, steps that are missing, and scores that a filter
+reads but no measure of the recipe provides. `decode` (first of hear) and `split` (last of select)
+go without saying: where a stream does not name them they stand there with their defaults.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import pydantic
+
+from pipeline.drafts import Draft, Known, apply, paths, streams_of, streams_place, with_implied
+from pipeline.fit import misfits
+from schemas.problems import KeyPath
+from schemas.settings import (
+    Node,
+    Place,
+    Problem,
+    SettingsError,
+    check,
+    dotted,
+    nearest,
+    parse_overrides,
+    read,
+    shown,
+)
+from transforms.step import Phase, Step, registry
+
+NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+TOKENIZERS: tuple[str, ...] = ()  # names that `shards.tokens` may hold
+
+
+class ShardSettings(pydantic.BaseModel):
+    """How documents are stored."""
+
+    model_config = pydantic.ConfigDict(
+        frozen=True, strict=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
+
+    hours: float = pydantic.Field(
+        2.0,
+        gt=0,
+        le=24,
+        description="Audio in a shard, about (hours; ours: 2 hours of FLAC are about 150 MB)",
+    )
+    audio: Literal["flac", "none"] = pydantic.Field(
+        "flac", description="Samples beside the text, or stored tokens alone (flac: lossless)"
+    )
+    tokens: tuple[str, ...] = pydantic.Field(
+        (), description="Speech tokenizers whose units are stored (names; none)"
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name in self.tokens:
+            if name not in TOKENIZERS:
+                known = nearest(name, TOKENIZERS) or "; there is no speech tokenizer yet"
+                raise ValueError(f"tokens: {name!r} is no speech tokenizer{known}")
+        if self.audio == "none" and not self.tokens:
+            raise ValueError("audio is none and tokens is empty: the shards would hold no speech")
+        return self
+
+
+class _Head(pydantic.BaseModel):
+    """The shape of a recipe around its steps."""
+
+    model_config = pydantic.ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    name: str = pydantic.Field(
+        pattern=NAME, description="Name of the recipe (small letters, digits, - and _)"
+    )
+    seed: int = pydantic.Field(
+        0, ge=0, description="Seed of every draw, as in splits and interleavings"
+    )
+    streams: dict[str, list[Any]] = pydantic.Field(
+        min_length=1, max_length=32, description="Steps of each stream, in order"
+    )
+    shards: ShardSettings = ShardSettings()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A checked recipe: every step a model with all its settings."""
+
+    name: str
+    seed: int
+    streams: Mapping[str, tuple[Step, ...]]
+    shards: ShardSettings
+
+    def steps(self, stream: str, phase: Phase) -> tuple[Step, ...]:
+        """The steps of one phase of a stream, in their order."""
+        return tuple(step for step in self.streams[stream] if step.phase == phase)
+
+    def canonical(self) -> dict[str, Any]:
+        """The recipe as JSON has it, with every default written out; `from_canonical` reads it."""
+        return {
+            "name": self.name,
+            "seed": self.seed,
+            "streams": {
+                name: [{step.name(): step.model_dump(mode="json")} for step in steps]
+                for name, steps in self.streams.items()
+            },
+            "shards": self.shards.model_dump(mode="json"),
+        }
+
+
+def load_recipe(
+    path: str | Path, overrides: Sequence[str] = (), known: Known | None = None
+) -> Recipe:
+    """The recipe of a file with `--set` texts applied. Raises `SettingsError` with every problem.
+
+    `known`: the steps by name; by default all that `transforms/` holds.
+    """
+    return resolve(read(path), overrides, known)
+
+
+def from_canonical(value: Mapping[str, Any], known: Known | None = None) -> Recipe:
+    """The recipe that `Recipe.canonical` wrote, as a manifest holds it."""
+    return resolve(Node.of(value, Place("manifest")), (), known)
+
+
+def resolve(tree: Node, overrides: Sequence[str] = (), known: Known | None = None) -> Recipe:
+    """A recipe from the tree of its file. Raises `SettingsError` with every problem."""
+    known = registry() if known is None else known
+    problems: list[Problem] = []
+    streams = {
+        name: with_implied(found, known) for name, found in streams_of(tree, problems).items()
+    }
+    try:
+        tree, streams = apply(parse_overrides(overrides), tree, streams)
+    except SettingsError as error:
+        problems += error.problems
+    head, wrong = check(tree, _Head)
+    problems += wrong
+    places = streams_place(tree)
+    steps = {}
+    for name, found in streams.items():
+        path: KeyPath = ("streams", name)
+        steps[name], wrong = _steps(path, found, known)
+        problems += wrong
+        problems += misfits(places[name], path, found, steps[name], known)
+    if head is None or problems:
+        raise SettingsError(problems)
+    return Recipe(
+        name=head.name,
+        seed=head.seed,
+        streams={name: tuple(filter(None, found)) for name, found in steps.items()},
+        shards=head.shards,
+    )
+
+
+def _steps(
+    path: KeyPath, found: list[Draft], known: Known
+) -> tuple[list[Step | None], list[Problem]]:
+    """The models of a stream's drafts (`None` where one cannot be made), and what is wrong."""
+    steps: list[Step | None] = []
+    problems: list[Problem] = []
+    for draft, inside in zip(found, paths(path, found), strict=True):
+        kind = known.get(draft.name)
+        step: Step | None = None
+        if kind is None:
+            message = f"there is no step {shown(draft.name)}{nearest(draft.name, known)}"
+            problems.append(Problem(draft.place, dotted(inside), message))
+        else:
+            step, wrong = check(draft.settings, kind, inside)
+            problems += wrong
+        steps.append(step)
+    return steps, problems
