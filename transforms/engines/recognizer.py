@@ -1,0 +1,278 @@
+"""Recognizers: what was said in one clip, and when.
+
+An engine sees one clip at a time and answers with a `Transcript` or None ("I cannot say": no
+words heard, a language it does not know, nothing given). Its answer depends on that clip and on
+what was given for it, never on the clip before: `PocketSphinx` has to be made to forget (below).
+
+Word times are seconds from the start of the clip; the step that asks moves them to the recording.
+An engine is named `family` or `family/variant`; the variant (a size, a path) is the family's own
+business.
+"""
+
+import dataclasses
+import difflib
+import importlib.metadata
+import math
+import re
+from collections.abc import Iterable
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.records import Transcript, Word
+
+Pcm16 = npt.NDArray[np.int16]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Given:
+    """What is known of a clip before it is heard."""
+
+    text: str | None = None  # this clip's share of the text given for its recording
+    language: str | None = None  # ISO 639-1
+
+
+class Recognizer(Protocol):
+    """An engine of the family."""
+
+    name: str  # as it stands in a recipe
+    quality: str  # of its text: see Transcript.quality
+    rate: int | None  # hertz it must be given; None: any
+
+    def __init__(self, variant: str = "") -> None: ...
+
+    @classmethod
+    def check_variant(cls, variant: str) -> None:
+        """Raises `ValueError` where there is no such variant. Loads nothing."""
+        ...
+
+    def transcribe(self, pcm: Pcm16, rate: int, given: Given) -> Transcript | None:
+        """The words of one clip. `pcm` is PCM16, mono, shape [samples], at `rate`.
+
+        Never an empty text. All numbers are plain Python floats; words are ordered by start and
+        lie inside the clip; `Transcript.engine` is `name`.
+        """
+        ...
+
+    def fingerprint(self) -> dict[str, str]:
+        """What, beyond name and settings, changes the answers."""
+        ...
+
+
+class GivenText:
+    """The text that came with the recording. Its words' times are spread by length: estimated."""
+
+    quality = "given"
+    rate: int | None = None
+
+    def __init__(self, variant: str = "") -> None:
+        self.check_variant(variant)
+        self.name = "given"
+
+    @classmethod
+    def check_variant(cls, variant: str) -> None:
+        if variant:
+            raise ValueError(f"engine given has no variants; write given, not given/{variant}")
+
+    def fingerprint(self) -> dict[str, str]:
+        return {}
+
+    def transcribe(self, pcm: Pcm16, rate: int, given: Given) -> Transcript | None:
+        if not len(pcm) or given.text is None or not given.text.strip():
+            return None
+        return Transcript(
+            engine=self.name,
+            text=given.text,
+            quality=self.quality,
+            language=given.language,
+            words=spread(given.text, len(pcm) / rate),
+            times="estimated",
+        )
+
+
+class PocketSphinx:
+    """CMU PocketSphinx with the English model of its wheel. 16 kHz, no download, 90 MB.
+
+    About half of the words of real speech are wrong: its text is marked `smoke`. Every word's
+    confidence comes out as 1 with this model, so none is given.
+
+    The decoder carries cepstral means *and* its noise tracker's state from one utterance to the
+    next (measured: resetting the means alone still changes the scores). `reinit_feat` before each
+    clip resets both in 0.1 ms; answers are then equal bit for bit in any order. One case is left:
+    digital silence divides the means by zero, the features become NaN and the words are leftovers
+    of the clip before. It shows in the means; the clip has no words, and the decoder is rebuilt.
+    """
+
+    quality = "smoke"
+    rate: int | None = 16_000
+    _LANGUAGE: ClassVar[str] = "en"
+    _FRAMES_PER_SECOND: ClassVar[int] = 100
+
+    def __init__(self, variant: str = "") -> None:
+        self.check_variant(variant)
+        self.name = "pocketsphinx"
+        import pocketsphinx
+
+        self._decoder: Any = pocketsphinx.Decoder(samprate=self.rate, loglevel="FATAL")
+
+    @classmethod
+    def check_variant(cls, variant: str) -> None:
+        if variant:
+            raise ValueError(
+                f"engine pocketsphinx has one model; write pocketsphinx, not pocketsphinx/{variant}"
+            )
+
+    def fingerprint(self) -> dict[str, str]:
+        return {"pocketsphinx": importlib.metadata.version("pocketsphinx")}  # holds the model
+
+    def transcribe(self, pcm: Pcm16, rate: int, given: Given) -> Transcript | None:
+        if rate != self.rate:
+            raise ValueError(f"engine pocketsphinx needs {self.rate} Hz, was given {rate} Hz")
+        if not len(pcm) or (given.language or self._LANGUAGE) != self._LANGUAGE:
+            return None
+        words = self._words(pcm, len(pcm) / rate)
+        if not words:
+            return None
+        return Transcript(
+            engine=self.name,
+            text=" ".join(word.text for word in words),
+            quality=self.quality,
+            words=words,
+            times="measured",
+        )
+
+    def _words(self, pcm: Pcm16, seconds: float) -> tuple[Word, ...]:
+        self._decoder.reinit_feat()
+        self._decoder.start_utt()
+        try:
+            self._decoder.process_raw(pcm.astype("<i2").tobytes(), full_utt=True)
+        finally:
+            self._decoder.end_utt()
+        if "nan" in self._decoder.get_cmn(False):
+            self._decoder.reinit()  # 0.2 s, only after digital silence
+            return ()
+        found = self._decoder.seg() if self._decoder.hyp() is not None else None
+        return tuple(
+            Word(
+                text=_spelling(segment.word),
+                start=min(segment.start_frame / self._FRAMES_PER_SECOND, seconds),
+                end=min((segment.end_frame + 1) / self._FRAMES_PER_SECOND, seconds),
+            )
+            for segment in found or ()
+            if _spelling(segment.word)
+        )
+
+
+def _spelling(entry: str) -> str:
+    """The word of a dictionary entry: "read(2)" is "read"; silences and noises are ""."""
+    if entry.startswith(("<", "[", "+")):
+        return ""
+    return re.sub(r"\(\d+\)$", "", entry)
+
+
+# Chinese and Japanese are written without spaces: each sign is a unit, with the marks after it.
+_SIGN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_UNIT = re.compile(rf"[{_SIGN}](?:[^\w\s])*|[^\s{_SIGN}]+")
+
+
+def deal(text: str, seconds: Iterable[float]) -> list[str]:
+    """Share a text among consecutive clips in proportion to their durations.
+
+    Each word goes to exactly one clip, in order: to the clip that lasts while the word's middle
+    passes, if the whole text were spoken at an even pace. A share is a slice of the text as it
+    was given; one clip gets all of it verbatim. A clip may get no word: "".
+    """
+    ends = [math.fsum(durations) for durations in _prefixes(seconds)]
+    if len(ends) == 1:
+        return [text]
+    shares: list[list[re.Match[str]]] = [[] for _ in ends]
+    units = list(_UNIT.finditer(text))
+    total = sum(_weight(unit.group()) for unit in units)
+    spoken = 0
+    index = 0
+    for unit in units:
+        middle = spoken + _weight(unit.group()) / 2
+        spoken += _weight(unit.group())
+        while index + 1 < len(ends) and middle * ends[-1] >= ends[index] * total:
+            index += 1
+        shares[index].append(unit)
+    return [text[share[0].start() : share[-1].end()] if share else "" for share in shares]
+
+
+def _prefixes(seconds: Iterable[float]) -> Iterable[list[float]]:
+    sofar: list[float] = []
+    for duration in seconds:
+        sofar.append(duration)
+        yield sofar
+
+
+def _weight(word: str) -> int:
+    return len(word) + 1  # the pause after it
+
+
+def spread(text: str, seconds: float) -> tuple[Word, ...]:
+    """The words of a text over `seconds`, each as long as its share of the letters."""
+    units = [unit.group() for unit in _UNIT.finditer(text)]
+    total = sum(_weight(unit) for unit in units)
+    words = []
+    spoken = 0
+    for unit in units:
+        start = seconds * spoken / total
+        spoken += _weight(unit)
+        words.append(Word(text=unit, start=start, end=min(seconds * spoken / total, seconds)))
+    return tuple(words)
+
+
+ENGINES: dict[str, type[Recognizer]] = {"given": GivenText, "pocketsphinx": PocketSphinx}
+
+
+def parse(name: str) -> tuple[type[Recognizer], str]:
+    """The family's class and the variant of an engine's name, `family` or `family/variant`.
+
+    Raises `ValueError` with the nearest known family, or what the family says of the variant.
+    """
+    family, _, variant = name.partition("/")
+    if family not in ENGINES:
+        near = difflib.get_close_matches(family, ENGINES, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"unknown recognizer {name!r}; did you mean {near!r}? Known: {', '.join(ENGINES)}"
+        )
+    ENGINES[family].check_variant(variant)
+    return ENGINES[family], variant
+
+
+def load(name: str) -> Recognizer:
+    """The engine of that name, ready to be asked."""
+    family, variant = parse(name)
+    return family(variant)
+
+
+def violations(transcript: Transcript, seconds: float) -> list[str]:
+    """What an answer for a clip of `seconds` breaks of the contract; empty when all is well."""
+    found = []
+    if not transcript.text.strip():
+        found.append("the text is empty")
+    scores = (
+        transcript.language_probability,
+        transcript.mean_log_probability,
+        transcript.no_speech_probability,
+        *(word.confidence for word in transcript.words),
+    )
+    times = [time for word in transcript.words for time in (word.start, word.end)]
+    if any(
+        type(score) is not float or not math.isfinite(score)
+        for score in scores
+        if score is not None
+    ):
+        found.append("a score is not a finite plain float")
+    if any(type(time) is not float for time in times):
+        found.append("a time is not a plain float")
+    if any(time < 0 or time > seconds for time in times):
+        found.append(f"a word lies outside the clip of {seconds} s")
+    starts = [word.start for word in transcript.words]
+    if starts != sorted(starts):
+        found.append("words are not in order")
+    if bool(transcript.words) != (transcript.times != "none"):
+        found.append(f"times are {transcript.times!r} with {len(transcript.words)} words")
+    return found
