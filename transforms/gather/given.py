@@ -51,10 +51,9 @@ class Given:
 
     def digest(self) -> str:
         """Equal for rows that say the same, wherever they stand."""
-        values = dataclasses.asdict(self)
-        del values["place"]
-        values["path"] = self.path.encode("utf-8", "surrogateescape").hex()
-        return digest_of("row", values)
+        path = self.path.encode("utf-8", "surrogateescape").hex()
+        others = (self.text, self.speaker, self.licence, self.language, self.channel)
+        return digest_of("row", path, *others)
 
 
 def given(table: str, ignore: Sequence[str]) -> Iterator[Given]:
