@@ -20,6 +20,7 @@ from schemas.words import word_ranges
 
 FORMAT = 1
 KEY = re.compile(r"[a-z0-9_-]{1,64}")
+ID = re.compile(r"[0-9a-f]{32}(?:[0-9a-f]{32})?")
 STREAM = re.compile(r"[a-z0-9_-]{1,32}")
 SURROGATE = re.compile("[\ud800-\udfff]")
 NO_WORDS = -1  # word_chunk of the one entry that stands where a document has no words
@@ -285,9 +286,13 @@ def check(document: Document) -> str | None:
     at, rate = 0.0, document.rate
     if not KEY.fullmatch(key_of(document)) or not STREAM.fullmatch(document.stream):
         return f"id {document.id!r} or stream {document.stream!r} cannot be a name"
+    if not ID.fullmatch(document.recording):
+        return f"recording {document.recording!r:.80} is not an id"
     if rate <= 0:
         return f"rate is {rate}"
     for place, chunk in enumerate(document.chunks):
+        if not ID.fullmatch(chunk.clip):
+            return f"chunk {place}: clip {chunk.clip!r:.80} is not an id"
         if chunk.start != at or chunk.end < chunk.start:
             return f"chunk {place} is at {chunk.start}..{chunk.end}, the one before ends at {at}"
         if frames(chunk.end, rate) / rate != chunk.end:
