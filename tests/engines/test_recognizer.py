@@ -33,10 +33,9 @@ def engine(request) -> recognizer.Recognizer:
 @pytest.fixture(scope="module")
 def clips(speak) -> list[np.ndarray]:
     return [speak(sentence) for sentence in SENTENCES] + [
-        silence(2 * RATE),
+        silence(RATE),
         silence(1),
-        silence(200),
-        np.random.default_rng(1).normal(0, 5000, RATE).astype(np.int16),
+        np.random.default_rng(1).normal(0, 5000, RATE // 2).astype(np.int16),
     ]
 
 
@@ -61,8 +60,7 @@ def test_same_answer_after_any_other_clip(engine, clips):
     forward = [engine.transcribe(clip, RATE, KNOWN) for clip in clips]
     backward = [engine.transcribe(clip, RATE, KNOWN) for clip in reversed(clips)]
     assert forward == backward[::-1]
-    alone = [recognizer.load(engine.name).transcribe(clip, RATE, KNOWN) for clip in clips[:2]]
-    assert alone == forward[:2]
+    assert recognizer.load(engine.name).transcribe(clips[1], RATE, KNOWN) == forward[1]
 
 
 def test_the_input_is_not_changed(engine, clips):
@@ -117,7 +115,7 @@ def test_forgetting_is_needed(clips):
         return decoder.hyp().prob
 
     first = score(clips[0])
-    score(clips[6])
+    score(clips[-1])
     assert score(clips[0]) != first
     decoder.reinit_feat()
     assert score(clips[0]) == first

@@ -47,9 +47,6 @@ class Script:
         self.samples = sum(len(block) for block in blocks)
         return self.curve
 
-    def fingerprint(self) -> dict[str, str]:
-        return {}
-
 
 def waveform(length: int, rate: int = RATE, channel: int = 0, partial: bool = False) -> Waveform:
     return Waveform(

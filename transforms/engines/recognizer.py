@@ -55,8 +55,9 @@ class Recognizer(Protocol):
         """
         ...
 
-    def fingerprint(self) -> dict[str, str]:
-        """What, beyond name and settings, changes the answers."""
+    @classmethod
+    def fingerprint(cls, variant: str) -> dict[str, str]:
+        """What, beyond name and settings, changes the answers. Loads no model."""
         ...
 
 
@@ -75,7 +76,8 @@ class GivenText:
         if variant:
             raise ValueError(f"engine given has no variants; write given, not given/{variant}")
 
-    def fingerprint(self) -> dict[str, str]:
+    @classmethod
+    def fingerprint(cls, variant: str) -> dict[str, str]:
         return {}
 
     def transcribe(self, pcm: Pcm16, rate: int, given: Given) -> Transcript | None:
@@ -123,7 +125,8 @@ class PocketSphinx:
                 f"engine pocketsphinx has one model; write pocketsphinx, not pocketsphinx/{variant}"
             )
 
-    def fingerprint(self) -> dict[str, str]:
+    @classmethod
+    def fingerprint(cls, variant: str) -> dict[str, str]:
         return {"pocketsphinx": importlib.metadata.version("pocketsphinx")}  # holds the model
 
     def transcribe(self, pcm: Pcm16, rate: int, given: Given) -> Transcript | None:
@@ -240,6 +243,12 @@ def parse(name: str) -> tuple[type[Recognizer], str]:
         )
     ENGINES[family].check_variant(variant)
     return ENGINES[family], variant
+
+
+def fingerprint(name: str) -> dict[str, str]:
+    """The fingerprint of the engine of that name."""
+    family, variant = parse(name)
+    return family.fingerprint(variant)
 
 
 def load(name: str) -> Recognizer:

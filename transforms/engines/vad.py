@@ -42,8 +42,10 @@ class Vad(Protocol):
         """
         ...
 
-    def fingerprint(self) -> dict[str, str]:
-        """What, beyond the settings, changes the answers: library versions, model digests."""
+    @classmethod
+    def fingerprint(cls) -> dict[str, str]:
+        """What, beyond the settings, changes the answers: library versions, model digests.
+        Loads no model."""
         ...
 
 
@@ -132,10 +134,11 @@ class Silero:
             )
         return path
 
-    def fingerprint(self) -> dict[str, str]:
+    @classmethod
+    def fingerprint(cls) -> dict[str, str]:
         return {
             "onnxruntime": importlib.metadata.version("onnxruntime"),
-            "model": _file_digest(self.model_path()),
+            "model": _file_digest(cls.model_path()),
         }
 
     def probabilities(self, blocks: Iterable[Pcm16]) -> Curve:
@@ -166,7 +169,8 @@ class Energy:
     _SHARE = 0.4  # of that range: where the probability is one half
     _FAINT = -70.0  # dBFS; below it nothing is speech (a 16-bit sample's step is -90)
 
-    def fingerprint(self) -> dict[str, str]:
+    @classmethod
+    def fingerprint(cls) -> dict[str, str]:
         return {"numpy": np.__version__}
 
     def probabilities(self, blocks: Iterable[Pcm16]) -> Curve:
@@ -187,7 +191,8 @@ class Whole:
     Quieter frames are a little less so, in order that a cut that must be made falls there.
     """
 
-    def fingerprint(self) -> dict[str, str]:
+    @classmethod
+    def fingerprint(cls) -> dict[str, str]:
         return {"numpy": np.__version__}
 
     def probabilities(self, blocks: Iterable[Pcm16]) -> Curve:

@@ -100,7 +100,7 @@ class SegmentStep(RecordStep):
         return self
 
     def fingerprint(self) -> Any:
-        return self.load().fingerprint()
+        return vad.engine(self.engine).fingerprint()
 
     def load(self) -> vad.Vad:
         return vad.engine(self.engine)()
