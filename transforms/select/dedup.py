@@ -58,14 +58,9 @@ class Dedup(Grouping):
             raise ValueError("dedup compares nothing: set audio or text, or leave the step out")
         return self
 
-    def rounds(self) -> "tuple[Dedup, ...]":
-        """This step as steps of one kind each, in the order in which they are settled.
-
-        Each takes the keys of all rows that the rounds before it left.
-        """
-        if self.audio is None or self.text is None:
-            return (self,)
-        return (self.model_copy(update={"text": None}), self.model_copy(update={"audio": None}))
+    def rounds(self) -> tuple[str, ...]:
+        """The kinds of key, in the order in which they are settled, each over the survivors."""
+        return (_AUDIO,) * (self.audio is not None) + (_TEXT,) * (self.text is not None)
 
     def needs(self) -> frozenset[str]:
         compared = {"pcm_sha256"} if self.audio else set()
@@ -100,7 +95,8 @@ class Dedup(Grouping):
     def losers(self, keys: pa.Table) -> pa.Table:
         """Who leaves a block that holds all rows of each of its keys, in the order of their ids.
 
-        A row that comes twice counts once. The detail of a drop is the id of the clip that stays.
+        A block holds keys of one kind (`rounds`), of rows that the kinds before it left. A row
+        that comes twice counts once. The detail of a drop is the id of the clip that stays.
         """
         if not keys.num_rows:
             return no_drops()

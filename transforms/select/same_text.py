@@ -8,7 +8,8 @@ never touched.
 
 import unicodedata
 
-_APOSTROPHES = "'\u2018\u2019\u201b\u02bc\u02b9`\u00b4"
+# First of all, because NFKC would turn the acute accent into a space and a combining accent.
+_APOSTROPHES = dict.fromkeys(map(ord, "'\u2018\u2019\u201b\u02bc\u02b9`\u00b4\uff07"))
 
 
 class _Plain(dict[int, str | None]):
@@ -18,7 +19,7 @@ class _Plain(dict[int, str | None]):
         character = chr(code)
         category = unicodedata.category(character)
         becomes: str | None = character
-        if category in ("Cf", "Cn", "Cs", "Co") or character in _APOSTROPHES:
+        if category in ("Cf", "Cn", "Cs", "Co"):
             becomes = None  # zero-width and bidirectional controls say nothing
         elif category[0] in "PSZC":
             becomes = " "
@@ -31,7 +32,7 @@ _PLAIN = _Plain()
 
 def same_text(text: str) -> str:
     """The spelling that equal texts share; "" where nothing is left."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    # Folding can leave what NFKC would compose again.
-    plain = unicodedata.normalize("NFKC", folded).translate(_PLAIN)
-    return " ".join(plain.split())
+    folded = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES)).casefold()
+    # Folding leaves what NFKC would compose, and so does taking a character out.
+    plain = unicodedata.normalize("NFKC", folded).translate(_APOSTROPHES).translate(_PLAIN)
+    return " ".join(unicodedata.normalize("NFC", plain).split())
