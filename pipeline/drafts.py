@@ -123,28 +123,26 @@ def with_implied(drafts: list[Draft], known: Known) -> list[Draft]:
     return found
 
 
-def apply(overrides: Iterable[Override], tree: Node, streams: Streams) -> tuple[Node, Streams]:
-    """The tree's head and the streams with every override applied.
+def apply(
+    overrides: Iterable[Override], tree: Node, streams: Streams, problems: list[Problem]
+) -> tuple[Node, Streams]:
+    """The tree's head and the streams with the overrides applied; what cannot be is noted.
 
     `seed=3`, `shards.hours=1`; `web.filter.min_snr_db=10` for one stream; `filter.min_snr_db=10`
     for every stream that holds the step; `web.filter.2.min_snr_db=10` where it stands there twice.
-    Raises `SettingsError` with all that cannot be applied.
     """
     streams = {name: list(drafts) for name, drafts in streams.items()}
-    problems: list[Problem] = []
     for override in overrides:
         try:
             if override.address[0] in HEAD:
                 tree = replace_at(tree, override.address, override.node)
-            else:
-                for name, index, rest in _targets(override, streams):
-                    draft = streams[name][index]
-                    changed = replace_at(draft.settings, rest, override.node)
-                    streams[name][index] = dataclasses.replace(draft, settings=changed)
+                continue
+            for name, index, rest in list(_targets(override, streams)):
+                draft = streams[name][index]
+                changed = replace_at(draft.settings, rest, override.node)
+                streams[name][index] = dataclasses.replace(draft, settings=changed)
         except SettingsError as error:
             problems += error.problems
-    if problems:
-        raise SettingsError(problems)
     return tree, streams
 
 
@@ -156,7 +154,9 @@ def _targets(override: Override, streams: Streams) -> Iterator[tuple[str, int, K
         chosen, address = [head], address[1:]
     else:
         chosen = list(streams)
-    step, rest = (str(address[0]), address[1:]) if address else ("", ())
+    if not address:
+        _refuse(override, f"stream {head} is set step by step, as in {head}.filter.min_snr_db=10")
+    step, rest = str(address[0]), address[1:]
     found = False
     for name in chosen:
         places = [i for i, draft in enumerate(streams[name]) if draft.name == step]
@@ -166,7 +166,9 @@ def _targets(override: Override, streams: Streams) -> Iterator[tuple[str, int, K
         inside = rest
         if rest and isinstance(rest[0], int):
             if not 1 <= rest[0] <= len(places):
-                _refuse(override, f"stream {name} holds {step} {len(places)} time(s)")
+                _refuse(
+                    override, f"stream {name} holds {step} {len(places)} time(s), counted from 1"
+                )
             places, inside = [places[rest[0] - 1]], rest[1:]
         if len(places) > 1:
             _refuse(

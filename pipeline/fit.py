@@ -4,6 +4,7 @@ Each rule is one function from the whole stream to problems, so that all of them
 and a new rule changes no other.
 """
 
+import difflib
 import re
 from collections.abc import Iterator, Sequence
 
@@ -69,10 +70,14 @@ def _name(stream: str, known: Known) -> Iterator[str]:
 
 
 def _missing(found: Sequence[Draft]) -> Iterator[str]:
-    names = {draft.name for draft in found}
-    for name, why in REQUIRED.items():
-        if name not in names:
-            yield f"the stream lacks the step {name}: {why}"
+    names = [draft.name for draft in found]
+    lacking = [
+        f"{name} ({why})"
+        for name, why in REQUIRED.items()
+        if not difflib.get_close_matches(name, names, n=1, cutoff=0.8)  # a misspelt one is told
+    ]
+    if lacking:
+        yield f"the stream lacks {', '.join(lacking)}"
 
 
 def _order(index: int, found: Sequence[Draft], known: Known) -> Iterator[str]:

@@ -29,6 +29,7 @@ from schemas.settings import (
     read,
     shown,
 )
+from schemas.yaml_text import write
 from transforms.step import Phase, Step, registry
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
@@ -66,7 +67,7 @@ class ShardSettings(pydantic.BaseModel):
         return self
 
 
-class _Head(pydantic.BaseModel):
+class RecipeHead(pydantic.BaseModel):
     """The shape of a recipe around its steps."""
 
     model_config = pydantic.ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -108,6 +109,10 @@ class Recipe:
             "shards": self.shards.model_dump(mode="json"),
         }
 
+    def text(self) -> str:
+        """The recipe as YAML with every default written out; it loads to an equal recipe."""
+        return write(self.canonical())
+
 
 def load_recipe(
     path: str | Path, overrides: Sequence[str] = (), known: Known | None = None
@@ -131,11 +136,8 @@ def resolve(tree: Node, overrides: Sequence[str] = (), known: Known | None = Non
     streams = {
         name: with_implied(found, known) for name, found in streams_of(tree, problems).items()
     }
-    try:
-        tree, streams = apply(parse_overrides(overrides), tree, streams)
-    except SettingsError as error:
-        problems += error.problems
-    head, wrong = check(tree, _Head)
+    tree, streams = apply(parse_overrides(overrides), tree, streams, problems)
+    head, wrong = check(tree, RecipeHead)
     problems += wrong
     places = streams_place(tree)
     steps = {}

@@ -50,6 +50,9 @@ _EXPECTED = {
 }
 
 
+_INPUT = "Input should be "  # how pydantic begins what it expected
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """'; did you mean x?' where something known is near, and what is known where it is short."""
     choices = list(known)
@@ -123,16 +126,22 @@ def _message(detail: Any, model: Any, inside: KeyPath, node: Node) -> str:
         return text if isinstance(node.value, dict) else f"{shown(value)}: {text}"
     if kind in ("literal_error", "enum"):
         return f"{shown(value)} is not one of the choices{nearest(str(value), choices(annotation))}"
-    phrase = _EXPECTED.get(kind)
-    wanted = (
-        phrase.format_map(context) if phrase else detail["msg"].removeprefix("Input should be ")
-    )
+    wanted = _expected(kind, context, detail["msg"])
+    if wanted is None:  # a model's own kind of error, already a sentence
+        return f"{shown(value)}: {detail['msg']}"
     advice = ""
     if kind == "bool_type" and str(value).lower() in ("yes", "no", "on", "off", "y", "n"):
         advice = " (in YAML 1.2 yes, no, on and off are words)"
     if kind in ("tuple_type", "list_type", "frozen_set_type") and isinstance(value, str):
         advice = f": write [{legible(value, 60)}]"
     return f"expected {wanted}, not {shown(value)}{advice}"
+
+
+def _expected(kind: str, context: Any, message: str) -> str | None:
+    phrase = _EXPECTED.get(kind)
+    if phrase is not None:
+        return phrase.format_map(context)
+    return message.removeprefix(_INPUT) if message.startswith(_INPUT) else None
 
 
 def _meaning(model: Any, path: KeyPath) -> str:
