@@ -41,8 +41,9 @@ class Done:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Tally:
-    """What one step took and gave in one part. Drops are counted from the drops themselves."""
+    """What one step took and gave for one root. Drops are counted from the drops themselves."""
 
+    root: str  # recording or task: so that any set of them can be summed
     step: str
     items_in: int
     items_out: int
@@ -112,7 +113,8 @@ def about(store: Store, name: str) -> dict[str, Any]:
 def column(store: Store, name: str, kind: str, fields: Sequence[str] | None = None) -> pa.Table:
     """One kind of a commit's rows as a flat table; `fields` projects before reading."""
     wanted = [f"{kind}.{field}" for field in fields] if fields is not None else [kind]
-    table = pq.read_table(_open(store, name), columns=wanted, use_threads=False)
+    with pq.ParquetFile(_open(store, name)) as file:  # read_table would lose the struct around
+        table = file.read(columns=wanted, use_threads=False)
     structs = table.column(kind).combine_chunks()
     structs = structs.filter(pc.is_valid(structs))
     return pa.Table.from_struct_array(structs)

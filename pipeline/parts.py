@@ -13,6 +13,7 @@ from schemas.records import Recording, Task
 
 PART_SECONDS = 600.0
 UNKNOWN_SECONDS = 60.0  # planned for a recording whose container does not say how long it is
+LEAST_SECONDS = 2.0  # planned for any: a part of tiny clips holds hundreds of open files, not more
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +62,7 @@ def plan_parts(
     Longest first: a long part that starts last would be waited for.
     """
     by_id = {member.id: member for member in members}
-    ranges = cut(((m.id, max(m.seconds, 1.0)) for m in by_id.values()), target)
+    ranges = cut(((m.id, max(m.seconds, LEAST_SECONDS)) for m in by_id.values()), target)
     parts = []
     for found in ranges:
         todo = tuple(by_id[name] for name in found.members if name not in done)

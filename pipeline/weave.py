@@ -1,9 +1,10 @@
 """The one place where work becomes a Beam graph.
 
 A phase is Create(parts) | open | one named transform per step | commit, fused into one stage, so
-that audio never crosses a shuffle: what travels between transforms is a part in flight, which
-refuses to be pickled. Every transform counts kept, dropped.<reason>, audio and compute time; the
-counts that are kept for good stand in the commits (Beam counts attempts, commits count results).
+that audio never crosses a shuffle: what travels between transforms is the id of a part, whose
+samples stay in this process. Every transform counts kept, dropped.<reason>, audio and compute
+time; the counts that are kept for good stand in the commits (Beam counts attempts, commits count
+results).
 
 `direct` is FnApiRunner by name: the stock DirectRunner would try another engine when it is online.
 It runs everything in this process, as one of several workers with a queue of parts each
@@ -14,22 +15,25 @@ import contextlib
 import functools
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline import device
+from pipeline import device, layout
 from pipeline.parts import Part
+from pipeline.phases import select
+from pipeline.phases.select import SelectJob
 from pipeline.simple import SimpleJob
 from pipeline.work import Job, Notify, Work, admit, close_part, open_part, run_step
-from transforms.step import Step
+from transforms.step import Grouping, Step
 
 NAMESPACE = "speechloom"
 
 _notify: Notify | None = None  # how this worker process tells its supervisor; None elsewhere
+_flying: dict[str, Work] = {}  # parts in flight in this process, by part id
 _models: dict[Step, Any] = {}  # one model per step and process, kept between phases
 _failures: list[BaseException] = []  # what a step raised, before Beam wraps it in its own error
 
@@ -53,6 +57,17 @@ def _noted() -> Iterator[None]:
         raise
 
 
+def in_flight(part: str) -> Work:
+    """The work on a part. What travels between transforms is its id alone."""
+    try:
+        return _flying[part]
+    except KeyError:
+        raise RuntimeError(
+            f"part {part} is not in flight in this process: the steps of a phase must stay fused "
+            "(no reshuffle and no differing resource hints between them)"
+        ) from None
+
+
 def model_of(step: Step) -> Any:
     """A step's model, loaded once per process."""
     if step not in _models:
@@ -73,14 +88,16 @@ class _Open(beam.DoFn):
     def __init__(self, job: Job):
         self.job = job
 
-    def process(self, part: Part) -> Iterator[Work]:
+    def process(self, part: Part) -> Iterator[str]:
         for admitted in admit(self.job, part):
             _tell("begin", admitted.id)
             with _noted():
                 work = open_part(self.job, admitted)
+            _flying[admitted.id] = work
             try:
-                yield work  # the fused steps and the commit run inside this yield
+                yield admitted.id  # the fused steps and the commit run inside this yield
             finally:
+                del _flying[admitted.id]
                 close_part(work)
 
 
@@ -92,7 +109,8 @@ class _Run(beam.DoFn):
         with _noted():
             self.model = model_of(self.step)
 
-    def process(self, work: Work) -> Iterator[Work]:
+    def process(self, part: str) -> Iterator[str]:
+        work = in_flight(part)
         name = f"{self.job.phase}/{self.step.name()}"
         before = [len(root.drops) for root in work.roots]
         with _noted():
@@ -109,14 +127,15 @@ class _Run(beam.DoFn):
         for reason, items in sorted(reasons.items()):
             count(f"{name}/dropped.{reason}").inc(items)
         _tell("step", (self.step.name(), sum(t.compute_seconds for t in tallies)))
-        yield work
+        yield part
 
 
 class _Commit(beam.DoFn):
     def __init__(self, job: Job):
         self.job = job
 
-    def process(self, work: Work) -> Iterator[tuple[str, bool]]:
+    def process(self, part: str) -> Iterator[tuple[str, bool]]:
+        work = in_flight(part)
         with _noted():
             won = self.job.commit(work)
         Metrics.counter(NAMESPACE, f"{self.job.phase}/commits").inc(int(won))
@@ -147,6 +166,33 @@ def graph(pipeline: beam.Pipeline, job: Job | SimpleJob, parts: Sequence[Any], d
         label = f"{job.phase}/{number}-{step.name()}"
         flowing = flowing | label >> beam.ParDo(_Run(job, step))
     return flowing | f"{job.phase}/commit" >> beam.ParDo(_Commit(job))
+
+
+def _group_with(options: Sequence[str], job: SelectJob) -> Any:
+    """The group-by of select as a pipeline: packed keys by prefix in, losers out through OUT."""
+
+    def group(step: Grouping, place: str, keyed: Iterable[tuple[str, bytes]]) -> list[Any]:
+        folder = f"{layout.phase_folder('select', job.key)}/losers/{place}"
+
+        def settle(prefix: str, blocks: Iterable[bytes]) -> str:
+            lost = select.gathered(step, blocks)
+            if lost.num_rows:
+                name = f"{folder}/{prefix}.arrow"
+                job.store.put_if_absent(name, select.to_ipc(lost))
+            return prefix
+
+        pipeline = beam.Pipeline(options=PipelineOptions(list(options)))
+        label = f"select/{step.name()}-{place}"
+        _ = (
+            pipeline
+            | f"{label}/keys" >> beam.Create(list(keyed), reshuffle=False)
+            | f"{label}/gather" >> beam.GroupByKey()
+            | f"{label}/settle" >> beam.MapTuple(settle)
+        )
+        pipeline.run().wait_until_finish()
+        return [select.from_ipc(job.store.get(entry.name)) for entry in job.store.list(folder)]
+
+    return group
 
 
 def counters(result: Any) -> dict[str, int]:
@@ -188,6 +234,13 @@ def run(
     local = any("FnApiRunner" in option for option in options)
     try:
         with _quiet():
+            if isinstance(job, SelectJob):
+                for part in parts:
+                    _tell("begin", part.id)
+                    with _noted():
+                        select.run_select(job, part.blocks, _group_with(options, job))
+                    _tell("committed", (part.id, part.seconds))
+                return {"select/commits": len(parts)}
             pipeline = beam.Pipeline(options=PipelineOptions(list(options)))
             graph(pipeline, job, parts, deal=not local)
             result = pipeline.run()

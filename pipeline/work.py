@@ -60,12 +60,6 @@ class Work:
     scratch: Path
     stack: contextlib.ExitStack = dataclasses.field(default_factory=contextlib.ExitStack)
 
-    def __reduce__(self) -> Any:
-        raise TypeError(
-            "a part in flight holds open files and cannot leave its worker: the steps of a phase "
-            "must stay fused (no reshuffle and no differing resource hints between them)"
-        )
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
@@ -249,6 +243,7 @@ def _step(step: Step, model: Any, root: RootWork) -> None:
     root.drops.extend(dropped)
     root.tallies.append(
         Tally(
+            root=root.member.id,
             step=step.name(),
             items_in=len(taken),
             items_out=len(given),
@@ -291,6 +286,7 @@ def _measure(step: Measure, model: Any, root: RootWork) -> None:
     seconds = sum(_length(clip) for clip in root.records) / _rate(root.records)
     root.tallies.append(
         Tally(
+            root=root.member.id,
             step=step.name(),
             items_in=len(scores),
             items_out=len(scores),
@@ -299,25 +295,6 @@ def _measure(step: Measure, model: Any, root: RootWork) -> None:
             compute_seconds=0.0,
         )
     )
-
-
-def merged(tallies: Sequence[Tally]) -> tuple[Tally, ...]:
-    """Tallies of one part, one per step, in the order of the steps."""
-    found: dict[str, Tally] = {}
-    for tally in tallies:
-        if tally.step not in found:
-            found[tally.step] = tally
-            continue
-        old = found[tally.step]
-        found[tally.step] = Tally(
-            step=tally.step,
-            items_in=old.items_in + tally.items_in,
-            items_out=old.items_out + tally.items_out,
-            seconds_in=old.seconds_in + tally.seconds_in,
-            seconds_out=old.seconds_out + tally.seconds_out,
-            compute_seconds=old.compute_seconds + tally.compute_seconds,
-        )
-    return tuple(found.values())
 
 
 def task_of(member: Member) -> Task:

@@ -1,7 +1,8 @@
-"""A worker process: takes phases from its supervisor and runs each as a Beam pipeline in-process."""
+"""A worker process: takes phases from its supervisor and runs each as a Beam pipeline."""
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import traceback
@@ -21,10 +22,17 @@ def die_with_parent(parent: int) -> None:
             os._exit(1)
 
 
+def widen_files() -> None:
+    """Raise the soft limit of open files to the hard one: a part holds one per recording."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def serve(connection: Connection, parent: int) -> None:
     """Answer ("run", job, parts) with events and ("finished", counters) or ("failed", ...)."""
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+    widen_files()
     device.pin()
     from pipeline import weave  # Beam takes seconds to import: only here
 
@@ -38,7 +46,9 @@ def serve(connection: Connection, parent: int) -> None:
             break
         job, parts = message
         try:
-            counters = weave.run(job, parts, notify=lambda kind, value: connection.send((kind, value)))
+            counters = weave.run(
+                job, parts, notify=lambda kind, value: connection.send((kind, value))
+            )
         except Exception as error:
             connection.send(("failed", _failure(error, weave.first_failure())))
         else:

@@ -24,7 +24,11 @@ def _hints(record: type) -> dict[str, Any]:
 def _arrow_type(hint: Any) -> tuple[pa.DataType, bool]:
     """The Arrow type of a field's hint, and whether it may be null."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union) and type(None) in arguments and len(arguments) == 2:
+    if (
+        origin in (types.UnionType, typing.Union)
+        and type(None) in arguments
+        and len(arguments) == 2
+    ):
         inner = next(a for a in arguments if a is not type(None))
         return _arrow_type(inner)[0], True
     if origin is typing.Literal:
@@ -72,9 +76,7 @@ def from_row(record: type[R], row: Mapping[str, Any]) -> R:
 
 def to_row(record: Any) -> dict[str, Any]:
     """A record as a row of plain values."""
-    return {
-        field.name: _plain(getattr(record, field.name)) for field in dataclasses.fields(record)
-    }
+    return {field.name: _plain(getattr(record, field.name)) for field in dataclasses.fields(record)}
 
 
 def _plain(value: Any) -> Any:

@@ -174,6 +174,10 @@ class Grouping(Step):
         """The columns of the joined table that `keys` reads."""
         raise NotImplementedError(f"{type(self).__name__} must define needs")
 
+    def rounds(self) -> "tuple[Grouping, ...]":
+        """This step as steps that are settled one after the other, each over the survivors."""
+        return (self,)
+
     def keys(self, rows: pa.Table) -> pa.Table:
         """Rows of `keys_schema`: none, one or several per row of the block."""
         raise NotImplementedError(f"{type(self).__name__} must define keys")

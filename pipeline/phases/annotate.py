@@ -7,7 +7,7 @@ from typing import ClassVar
 from pipeline import commits, layout
 from pipeline.commits import Content, Done
 from pipeline.parts import Member
-from pipeline.work import Job, RootWork, Work, merged, task_of
+from pipeline.work import Job, RootWork, Work, task_of
 from schemas.records import AudioRef, Clip, Segment
 from schemas.store import Store
 from transforms.spool import StoredAudio
@@ -46,10 +46,12 @@ class AnnotateJob(Job):
             for segment in segments_of(self.store, name).get(task.recording, ())
             if task.channel is None or segment.channel == task.channel
         ]
-        audio = StoredAudio(
-            segments, functools.partial(fetch_from, self.store, self.hear_key), work.scratch
-        )
-        work.stack.callback(audio.close)
+        audio = None
+        if segments:
+            audio = StoredAudio(
+                segments, functools.partial(fetch_from, self.store, self.hear_key), work.scratch
+            )
+            work.stack.callback(audio.close)
         return RootWork(
             member=member,
             scope=Scope(root=task, seed=self.seed, audio=audio),
@@ -62,5 +64,5 @@ class AnnotateJob(Job):
             done=tuple(Done(id=r.member.id, seconds=r.entrance_seconds) for r in work.roots),
             rows=tuple(clip for root in work.roots for clip in root.records),
             drops=tuple(drop for root in work.roots for drop in root.drops),
-            tallies=merged([tally for root in work.roots for tally in root.tallies]),
+            tallies=tuple(tally for root in work.roots for tally in root.tallies),
         )

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import io
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -11,7 +10,8 @@ from typing import ClassVar
 from pipeline import layout
 from pipeline.commits import Content, Done
 from pipeline.parts import Member
-from pipeline.work import Job, RootWork, Work, merged
+from pipeline.work import Job, RootWork, Work
+from schemas import shard_tar
 from schemas.records import AudioRef, Recording, Segment, frames
 from transforms import flac
 from transforms.hear.decode import Decode
@@ -43,7 +43,7 @@ class HearJob(Job):
             done=tuple(Done(id=r.member.id, seconds=r.entrance_seconds) for r in work.roots),
             rows=rows,
             drops=tuple(drop for root in work.roots for drop in root.drops),
-            tallies=merged([tally for root in work.roots for tally in root.tallies]),
+            tallies=tuple(tally for root in work.roots for tally in root.tallies),
             tar=digest,
         )
 
@@ -58,9 +58,11 @@ class HearJob(Job):
                     end = frames(segment.end, segment.rate)
                     pcm = root.scope.samples().read(segment.channel, start, end)
                     data = flac.encode(pcm, segment.rate)
-                    placed.append((segment, append_member(file, f"{segment.id}.flac", data), len(data)))
+                    placed.append(
+                        (segment, append_member(file, f"{segment.id}.flac", data), len(data))
+                    )
             if placed:
-                file.write(b"\0" * 1024)
+                file.write(shard_tar.ending(file.tell()))
         if not placed:
             return (), None
         digest = _file_digest(path)
@@ -70,13 +72,10 @@ class HearJob(Job):
 
 def append_member(file: io.BufferedWriter, name: str, data: bytes) -> int:
     """Append a tar member with constant headers. Returns the byte offset of its data."""
-    info = tarfile.TarInfo(name)
-    info.size = len(data)
-    info.mode = 0o644
-    file.write(info.tobuf(tarfile.USTAR_FORMAT))
+    file.write(shard_tar.header(name, len(data)))
     offset = file.tell()
     file.write(data)
-    file.write(b"\0" * (-len(data) % tarfile.BLOCKSIZE))
+    file.write(shard_tar.padding(len(data)))
     return offset
 
 

@@ -14,7 +14,7 @@ from pipeline import commits, layout
 from pipeline.commits import Content, Done
 from pipeline.parts import Member, Part
 from pipeline.phases.annotate import fetch_from
-from pipeline.work import Job, RootWork, Work, merged, task_of
+from pipeline.work import Job, RootWork, Work, task_of
 from schemas.records import Clip, Scores
 from schemas.store import Store
 from transforms.spool import StoredAudio
@@ -42,9 +42,7 @@ def score_schema(measure: Measure) -> pa.Schema:
 
 def score_rows(measure: Measure, scores: list[Scores]) -> tuple[dict[str, object], ...]:
     """Scores as rows of the side table."""
-    return tuple(
-        {"id": s.id, **dict(zip(measure.columns, s.values, strict=True))} for s in scores
-    )
+    return tuple({"id": s.id, **dict(zip(measure.columns, s.values, strict=True))} for s in scores)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,11 +79,11 @@ class MeasureJob(Job):
         won = False
         for measure, key in zip(self.measures, self.keys, strict=True):
             scores = [s for root in work.roots for s in root.scores.get(measure.name(), [])]
-            tallies = [t for root in work.roots for t in root.tallies if t.step == measure.name()]
+            tallies = (t for root in work.roots for t in root.tallies if t.step == measure.name())
             content = Content(
                 done=tuple(Done(id=r.member.id, seconds=r.entrance_seconds) for r in work.roots),
                 rows=score_rows(measure, scores),
-                tallies=merged(tallies),
+                tallies=tuple(tallies),
             )
             schema = score_schema(measure)
             won |= commits.write(

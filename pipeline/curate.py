@@ -1,0 +1,384 @@
+"""A run: the phases one after another, each planned from what is committed and then worked on.
+
+Every phase goes the same way: read its ledger, subtract what is done, cut the rest into parts, take
+the phase's lock, let the workers run, compact, and check that nothing was lost. A run that finds
+everything done takes no lock, starts no worker and writes only its report.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pipeline import commits, device, layout
+from pipeline import outline as outlines
+from pipeline.commits import Ledger, ledger
+from pipeline.locks import phase_lock
+from pipeline.outline import StreamOutline
+from pipeline.parts import PART_SECONDS, plan_parts
+from pipeline.phases import gather as gathering
+from pipeline.phases.annotate import AnnotateJob
+from pipeline.phases.arrange import ArrangeJob
+from pipeline.phases.gather import Census, GatherJob, Look, census, look_id, plan_gather
+from pipeline.phases.hear import HearJob
+from pipeline.phases.measure import MeasureJob
+from pipeline.phases.rows import Block
+from pipeline.phases.select import SelectJob, SelectPart, input_digest, manifest_name, plan_blocks
+from pipeline.phases.shards import ShardJob, entry_of, plan_stream, reuse
+from pipeline.recipe import Recipe
+from pipeline.supervise import Workers
+from pipeline.work import ConservationError
+from schemas.ids import digest_of
+from schemas.manifest import ShardEntry
+from schemas.records import Drop, Recording
+from schemas.store import Store
+from transforms.gather.found import Found
+from transforms.gather.listing import find
+
+SECONDS_PER_WORKER = 300.0  # planned audio that pays for the start of one more worker
+
+Observe = Callable[[str, Any], None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to run; nothing here may change a result."""
+
+    data: str
+    out: str
+    workers: int | None = None  # None: chosen from cores and planned audio
+    part_seconds: float = PART_SECONDS
+    limit_seconds: float | None = None
+    rehash: bool = False
+    scratch: str | None = None
+    runner: str = "direct"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StreamResult:
+    """What a stream came to, by keys and ledgers: all that reports and checks need."""
+
+    outline: StreamOutline
+    census: Census
+    heard: Ledger
+    annotated: Ledger
+    measured: tuple[Ledger, ...]
+    blocks: tuple[Block, ...]
+    select_key: str
+    arrange_key: str
+    arranged: Ledger
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunResult:
+    run: str
+    recipe: Recipe
+    streams: tuple[StreamResult, ...]
+    compose_key: str
+    shards: tuple[ShardEntry, ...]
+    counters: dict[str, int]
+
+
+def new_run_id() -> str:
+    """A name for a run: when it began, and chance, so that two never share one."""
+    return time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + os.urandom(3).hex()
+
+
+class Curator:
+    """One run over one store."""
+
+    def __init__(self, recipe: Recipe, options: Options, observe: Observe, run: str | None = None):
+        self.recipe = recipe
+        self.options = options
+        self.store = Store(options.out)
+        self.run_id = run or new_run_id()
+        self.device = device.device_class()
+        self.counters: dict[str, int] = {}
+        self._tell = observe
+        self._workers = Workers(observe)
+
+    def curate(self) -> RunResult:
+        """Run all phases. Raises `RunFailedError`, `PhaseBusyError`, `DataError`, `StoreError`."""
+        with self._workers:
+            streams = tuple(self._stream(name) for name in self.recipe.streams)
+            compose_key, shards = self._compose(streams)
+        return RunResult(
+            run=self.run_id,
+            recipe=self.recipe,
+            streams=streams,
+            compose_key=compose_key,
+            shards=shards,
+            counters=dict(sorted(self.counters.items())),
+        )
+
+    def _stream(self, name: str) -> StreamResult:
+        line = outlines.outline(self.recipe, name, self.device)
+        counted = limited(self._gather(line), self.options.limit_seconds)
+        heard = self._hear(line, counted)
+        annotated = self._annotate(line, counted, heard)
+        measured = self._measure(line, counted, annotated)
+        rows = outlines.task_rows(counted, annotated, measured)
+        blocks = plan_blocks(rows)
+        select_key = outlines.select_key(self.recipe, line, input_digest(rows))
+        self._select(line, select_key, blocks)
+        arrange_key = outlines.arrange_key(self.recipe, line, select_key)
+        arranged = self._arrange(line, select_key, arrange_key, blocks)
+        return StreamResult(
+            outline=line,
+            census=counted,
+            heard=heard,
+            annotated=annotated,
+            measured=tuple(measured),
+            blocks=blocks,
+            select_key=select_key,
+            arrange_key=arrange_key,
+            arranged=arranged,
+        )
+
+    def _work(self, phase: str, key: str, job: Any, parts: Sequence[Any]) -> None:
+        """Run a job over parts under the phase's lock; nothing where there is nothing to do."""
+        planned = sum(part.seconds for part in parts)
+        self._tell("phase", {"phase": phase, "parts": len(parts), "seconds": planned})
+        if not parts:
+            return
+        with phase_lock(self.store, phase, key, self.run_id):
+            counted = self._workers.run(job, parts, self._worker_count(planned, len(parts)))
+        for name, value in counted.items():
+            self.counters[name] = self.counters.get(name, 0) + value
+
+    def _worker_count(self, planned: float, parts: int) -> int:
+        if self.options.workers is not None:
+            return min(self.options.workers, parts)
+        cores = len(os.sched_getaffinity(0))
+        return max(1, min(cores, parts, math.ceil(planned / SECONDS_PER_WORKER)))
+
+    def _common(self, key: str) -> dict[str, Any]:
+        return {
+            "key": key,
+            "store": self.store,
+            "run": self.run_id,
+            "device": self.device,
+            "scratch": self.options.scratch,
+        }
+
+    def _gather(self, line: StreamOutline) -> Census:
+        key = outlines.gather_key()
+        if self.options.rehash:
+            gathering.forget(self.store, key)
+        generation = gathering.generation(self.store, key)
+        found = list(find(self.options.data, line.crawl))
+        looks = {
+            place: look_id(item.path, generation)
+            for place, item in enumerate(found)
+            if item.drop is None
+        }
+        known = ledger(self.store, "gather", key)
+        todo = [
+            (name, found[place])
+            for place, name in looks.items()
+            if name is not None and name not in known.done
+        ]
+        parts = plan_gather(todo, self.run_id)
+        self._work("gather", key, GatherJob(crawl=line.crawl, **self._common(key)), parts)
+        commits.compact(self.store, "gather", key)
+        answers = self._looks(key, {n for n in looks.values() if n}, parts)
+        return census(
+            [(item, _answer(line, item, looks.get(p), answers)) for p, item in enumerate(found)]
+        )
+
+    def _looks(
+        self, key: str, wanted: set[str], parts: Sequence[Any]
+    ) -> dict[str, Recording | Drop]:
+        """What is known of each look: remembered, or made by this run (which then counts)."""
+        answers: dict[str, Recording | Drop] = {}
+        known = ledger(self.store, "gather", key)
+        names = [
+            *known.commits_of(wanted),
+            *(layout.commit_name("gather", key, p.id) for p in parts),
+        ]
+        by_source = {item.source.id: name for part in parts for name, item in part.items}
+        for name in names:
+            for look in commits.records(self.store, name, "row", Look):
+                if look.id in wanted:
+                    answers[look.id] = look.recording
+            for drop in commits.records(self.store, name, "drop", Drop):
+                if drop.id in by_source:
+                    answers[by_source[drop.id]] = drop
+        return answers
+
+    def _hear(self, line: StreamOutline, counted: Census) -> Ledger:
+        members = outlines.hear_members(counted)
+        job = HearJob(seed=self.recipe.seed, steps=line.hear, **self._common(line.hear_key))
+        return self._record_phase("hear", line.hear_key, job, members)
+
+    def _annotate(self, line: StreamOutline, counted: Census, heard: Ledger) -> Ledger:
+        members = outlines.annotate_members(counted, heard)
+        job = AnnotateJob(
+            seed=self.recipe.seed,
+            steps=line.annotate,
+            hear_key=line.hear_key,
+            **self._common(line.annotate_key),
+        )
+        return self._record_phase("annotate", line.annotate_key, job, members)
+
+    def _record_phase(self, phase: str, key: str, job: Any, members: Sequence[Any]) -> Ledger:
+        known = ledger(self.store, phase, key)
+        parts = plan_parts(members, known.done.keys(), self.options.part_seconds)
+        self._work(phase, key, job, parts)
+        commits.compact(self.store, phase, key)
+        known = ledger(self.store, phase, key) if parts else known
+        _all_done(phase, [m.id for m in members], known)
+        return known
+
+    def _measure(self, line: StreamOutline, counted: Census, annotated: Ledger) -> list[Ledger]:
+        members = outlines.measure_members(counted, annotated)
+        ledgers = [ledger(self.store, "measure", key) for key in line.measure_keys]
+        missing: dict[tuple[int, ...], list[Any]] = {}
+        for member in members:
+            lacks = tuple(i for i, known in enumerate(ledgers) if member.id not in known.done)
+            if lacks:
+                missing.setdefault(lacks, []).append(member)
+        for lacks, group in sorted(missing.items()):
+            keys = tuple(line.measure_keys[i] for i in lacks)
+            key = digest_of("measure group", list(keys))
+            job = MeasureJob(
+                seed=self.recipe.seed,
+                steps=tuple(line.measures[i] for i in lacks),
+                keys=keys,
+                hear_key=line.hear_key,
+                **self._common(key),
+            )
+            parts = plan_parts(group, (), self.options.part_seconds)
+            self._work("measure", key, job, parts)
+        if missing:
+            for key in line.measure_keys:
+                commits.compact(self.store, "measure", key)
+            ledgers = [ledger(self.store, "measure", key) for key in line.measure_keys]
+        for known in ledgers:
+            _all_done("measure", [m.id for m in members], known)
+        return ledgers
+
+    def _select(self, line: StreamOutline, key: str, blocks: Sequence[Block]) -> None:
+        job = SelectJob(
+            seed=self.recipe.seed,
+            steps=line.select,
+            measures=line.measures,
+            **self._common(key),
+        )
+        parts = []
+        if self.store.size(manifest_name(key)) is None:
+            seconds = sum(block.seconds for block in blocks)
+            parts = [SelectPart(id=key, blocks=tuple(blocks), seconds=seconds)]
+        self._work("select", key, job, parts)
+
+    def _arrange(
+        self, line: StreamOutline, select_key: str, key: str, blocks: Sequence[Block]
+    ) -> Ledger:
+        job = ArrangeJob(
+            seed=self.recipe.seed,
+            stream=line.name,
+            interleave=line.interleave,
+            select_key=select_key,
+            hear_key=line.hear_key,
+            **self._common(key),
+        )
+        known = ledger(self.store, "arrange", key)
+        todo = [b for b in blocks if any(task.task not in known.done for task in b.tasks)]
+        self._work("arrange", key, job, todo)
+        known = ledger(self.store, "arrange", key) if todo else known
+        _all_done("arrange", [task.task for block in blocks for task in block.tasks], known)
+        return known
+
+    def _compose(self, streams: Sequence[StreamResult]) -> tuple[str, tuple[ShardEntry, ...]]:
+        key = outlines.compose_key(self.recipe, {s.outline.name: s.arrange_key for s in streams})
+        parts = [
+            part
+            for s in streams
+            for part in plan_stream(
+                self.store,
+                s.outline.name,
+                s.outline.hear_key,
+                s.arranged,
+                s.blocks,
+                self.recipe.shards.hours * 3600,
+            )
+        ]
+        todo = [part for part in parts if not reuse(self.store, key, part)]
+        self._work("compose", key, ShardJob(**self._common(key)), todo)
+        return key, tuple(entry_of(self.store, key, part) for part in parts)
+
+
+def _answer(
+    line: StreamOutline, item: Found, name: str | None, answers: dict[str, Recording | Drop]
+) -> Recording | Drop:
+    """What became of one item found: a recording, or a drop under its own source's id."""
+    if item.drop is not None:
+        return item.drop
+    answer = answers.get(name) if name is not None else None
+    if answer is None:
+        reason = "missing" if name is None else "changed"
+        answer = Drop(
+            id=item.source.id,
+            root=item.source.id,
+            step=line.crawl.name(),
+            reason=reason,
+            seconds=0.0,
+        )
+    if isinstance(answer, Drop):
+        return dataclasses.replace(answer, id=item.source.id, root=item.source.id)
+    return answer
+
+
+def _all_done(phase: str, ids: Sequence[str], known: Ledger) -> None:
+    lost = [name for name in ids if name not in known.done]
+    if lost:
+        raise ConservationError(
+            f"{phase}: {len(lost)} of {len(ids)} records are not accounted for, first {lost[0]}"
+        )
+
+
+def limited(counted: Census, limit_seconds: float | None) -> Census:
+    """The first recordings by id up to a number of seconds: the same ones in every run."""
+    if limit_seconds is None:
+        return counted
+    total, kept = 0.0, set()
+    for name, recording in sorted(counted.recordings.items()):
+        if kept and total >= limit_seconds:
+            break
+        kept.add(name)
+        total += recording.seconds
+    tasks = {name: task for name, task in counted.tasks.items() if task.recording in kept}
+    return dataclasses.replace(
+        counted,
+        sources=tuple(s for s in counted.sources if counted.holds[s.id] in kept),
+        holds={name: held for name, held in counted.holds.items() if held in kept},
+        recordings={name: r for name, r in counted.recordings.items() if name in kept},
+        tasks=tasks,
+        sources_of={name: counted.sources_of[name] for name in tasks},
+    )
+
+
+def pointer(result: RunResult) -> bytes:
+    """The newest finished run of a recipe, as JSON: what `explain`, `gc` and the trainer follow."""
+    return json.dumps(
+        {
+            "run": result.run,
+            "recipe": result.recipe.canonical(),
+            "compose": result.compose_key,
+            "streams": {
+                s.outline.name: {
+                    "hear": s.outline.hear_key,
+                    "annotate": s.outline.annotate_key,
+                    "measure": list(s.outline.measure_keys),
+                    "select": s.select_key,
+                    "arrange": s.arrange_key,
+                }
+                for s in result.streams
+            },
+        },
+        indent=2,
+        sort_keys=True,
+    ).encode()

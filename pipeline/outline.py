@@ -1,0 +1,160 @@
+"""The keys and the input of every phase of a run, worked out without running anything.
+
+`curate` and `plan` share it, so that what a plan shows as cached is what a run takes as cached.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline import keys
+from pipeline.commits import Ledger, ledger
+from pipeline.parts import UNKNOWN_SECONDS, Member
+from pipeline.phases.gather import Census
+from pipeline.phases.rows import TaskRows
+from pipeline.phases.shards import encoder
+from pipeline.recipe import Recipe
+from schemas.ids import digest_of
+from schemas.store import Store
+from transforms.compose.interleave import Interleave
+from transforms.gather.crawl import Crawl
+from transforms.step import Measure, Step
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StreamOutline:
+    """One stream of a recipe: its steps by phase and the keys that do not depend on data."""
+
+    name: str
+    crawl: Crawl
+    hear: tuple[Step, ...]
+    annotate: tuple[Step, ...]
+    measures: tuple[Measure, ...]
+    select: tuple[Step, ...]
+    interleave: Interleave
+    hear_key: str
+    annotate_key: str
+    measure_keys: tuple[str, ...]
+
+
+def gather_key() -> str:
+    """Looks at files depend on nothing but the files."""
+    return keys.phase_key("gather", (), device="any")
+
+
+def outline(recipe: Recipe, stream: str, device: str) -> StreamOutline:
+    """Work out a stream's steps and keys."""
+    hear = recipe.steps(stream, "hear")
+    annotate = recipe.steps(stream, "annotate")
+    measures = tuple(s for s in recipe.steps(stream, "measure") if isinstance(s, Measure))
+    gather = recipe.steps(stream, "gather")
+    crawl = next((step for step in gather if isinstance(step, Crawl)), Crawl())
+    compose = recipe.steps(stream, "compose")
+    interleave = next((s for s in compose if isinstance(s, Interleave)), Interleave())
+    seed = [recipe.seed]
+    hear_key = keys.phase_key("hear", hear, device=device, extra=seed)
+    annotate_key = keys.phase_key(
+        "annotate", annotate, device=device, upstream=[hear_key], extra=seed
+    )
+    return StreamOutline(
+        name=stream,
+        crawl=crawl,
+        hear=hear,
+        annotate=annotate,
+        measures=measures,
+        select=recipe.steps(stream, "select"),
+        interleave=interleave,
+        hear_key=hear_key,
+        annotate_key=annotate_key,
+        measure_keys=tuple(
+            keys.phase_key("measure", [m], device=device, upstream=[annotate_key], extra=seed)
+            for m in measures
+        ),
+    )
+
+
+def select_key(recipe: Recipe, stream: StreamOutline, input_digest: str) -> str:
+    """Set-wise: one clip more may change the verdict on another."""
+    return keys.phase_key(
+        "select",
+        stream.select,
+        device="any",
+        upstream=[stream.annotate_key, *stream.measure_keys],
+        extra=[recipe.seed, input_digest],
+    )
+
+
+def arrange_key(recipe: Recipe, stream: StreamOutline, select: str) -> str:
+    return keys.phase_key(
+        "arrange",
+        [stream.interleave],
+        device="any",
+        upstream=[select],
+        extra=[recipe.seed, stream.name],
+    )
+
+
+def compose_key(recipe: Recipe, arranged: Mapping[str, str]) -> str:
+    """The key of a composition: all streams together, and how shards are cut."""
+    shards: Any = recipe.shards.model_dump(mode="json")
+    return digest_of("compose", sorted(arranged.items()), shards, encoder())
+
+
+def hear_members(census: Census) -> list[Member]:
+    return [
+        Member(
+            root=recording, seconds=recording.seconds or UNKNOWN_SECONDS, path=census.paths[name]
+        )
+        for name, recording in sorted(census.recordings.items())
+    ]
+
+
+def annotate_members(census: Census, heard: Ledger) -> list[Member]:
+    """Tasks whose recording was heard."""
+    return [
+        Member(
+            root=task,
+            seconds=heard.seconds[task.recording],
+            upstream=(heard.done[task.recording],),
+        )
+        for _, task in sorted(census.tasks.items())
+        if task.recording in heard.done
+    ]
+
+
+def measure_members(census: Census, annotated: Ledger) -> list[Member]:
+    return [
+        Member(root=task, seconds=annotated.seconds[name], upstream=(annotated.done[name],))
+        for name, task in sorted(census.tasks.items())
+        if name in annotated.done
+    ]
+
+
+def task_rows(census: Census, annotated: Ledger, measured: list[Ledger]) -> list[TaskRows]:
+    """Where the rows of every task are; licences of several sources are joined."""
+    found = []
+    for name in sorted(census.tasks):
+        if name not in annotated.done:
+            continue
+        sources = census.sources_of[name]
+        licences = sorted({source.licence for source in sources if source.licence})
+        found.append(
+            TaskRows(
+                task=name,
+                clips=annotated.done[name],
+                scores=tuple(one.done[name] for one in measured),
+                licence="; ".join(licences),
+                source=sources[0].uri,
+                seconds=annotated.seconds[name],
+            )
+        )
+    return found
+
+
+def read_ledgers(store: Store, stream: StreamOutline) -> tuple[Ledger, Ledger, list[Ledger]]:
+    """What hear, annotate and each measure have done so far."""
+    return (
+        ledger(store, "hear", stream.hear_key),
+        ledger(store, "annotate", stream.annotate_key),
+        [ledger(store, "measure", key) for key in stream.measure_keys],
+    )

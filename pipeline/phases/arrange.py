@@ -1,0 +1,159 @@
+"""compose, first half: kept clips to documents. Rows only; audio stays where it is."""
+
+import dataclasses
+import functools
+from collections import Counter
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from pipeline import commits
+from pipeline.commits import Content, Done, Tally
+from pipeline.phases.measure import clips_of
+from pipeline.phases.rows import Block, TaskRows
+from pipeline.phases.select import read_verdicts
+from pipeline.simple import SimpleJob
+from pipeline.work import ConservationError
+from schemas.ids import bytes_digest, digest_of
+from schemas.records import Document, Drop
+from schemas.shard import has_audio, to_json
+from schemas.tables import arrow_schema
+from transforms.compose.documents import About
+from transforms.compose.interleave import Interleave
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Arranged:
+    """A document, and what the plan of its shard needs to know of it."""
+
+    document: Document
+    content: str  # digest of all that will stand in the shard, wherever the samples lie now
+    seconds: float
+    audio: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ArrangeJob(SimpleJob):
+    """Parts are the blocks of select."""
+
+    phase: ClassVar[str] = "arrange"
+
+    seed: int
+    stream: str
+    interleave: Interleave
+    select_key: str
+    hear_key: str  # what the samples are: part of the content
+
+    def run_part(self, part: Block) -> None:
+        verdicts = read_verdicts(self.store, self.select_key, [part.id])
+        split_of = {
+            name: split
+            for name, kept, split in zip(
+                *(verdicts[c].to_pylist() for c in ("id", "kept", "split")), strict=True
+            )
+            if kept
+        }
+        documents: list[Arranged] = []
+        drops: list[Drop] = []
+        done: list[Done] = []
+        tallies: list[Tally] = []
+        for task in part.tasks:
+            found = self._documents(task, split_of)
+            made = [item for item in found if isinstance(item, Document)]
+            left = [item for item in found if isinstance(item, Drop)]
+            tallies.append(_conserved(self, task, made, left, split_of))
+            documents += [self._arranged(document) for document in made]
+            drops += left
+            done.append(Done(id=task.task, seconds=tallies[-1].seconds_in))
+        commits.write(
+            self.store,
+            self.phase,
+            self.key,
+            part.id,
+            Content(
+                done=tuple(done), rows=tuple(documents), drops=tuple(drops), tallies=tuple(tallies)
+            ),
+            arrow_schema(Arranged),
+            self.run,
+        )
+
+    def _arranged(self, document: Document) -> Arranged:
+        data = to_json(document)
+        return Arranged(
+            document=document,
+            content=digest_of(bytes_digest(data), self.hear_key),
+            seconds=document.seconds,
+            audio=has_audio(document),
+        )
+
+    def _documents(self, task: TaskRows, split_of: dict[str, str]) -> list[Any]:
+        clips = clips_of(self.store, task.clips).get(task.task, ())
+        kept = {clip.id for clip in clips if clip.id in split_of}
+        splits = {split_of[name] for name in kept}
+        if not kept:
+            return []
+        if len(splits) != 1:
+            raise ConservationError(f"clips of task {task.task} are in the splits {splits}")
+        about = About(
+            stream=self.stream,
+            split=splits.pop(),
+            licence=task.licence,
+            source=task.source,
+            seed=self.seed,
+        )
+        return list(self.interleave.documents(clips, kept, about))
+
+
+def _conserved(
+    job: ArrangeJob,
+    task: TaskRows,
+    documents: list[Document],
+    drops: list[Drop],
+    split_of: dict[str, str],
+) -> Tally:
+    """Each kept clip is in exactly one document, or dropped."""
+    clips = clips_of(job.store, task.clips).get(task.task, ())
+    kept = {clip.id: clip for clip in clips if clip.id in split_of}
+    seen: Counter[str] = Counter(drop.id for drop in drops)
+    for document in documents:
+        seen.update({chunk.clip for chunk in document.chunks})  # word pieces share a clip
+    wrong = [name for name in kept if seen[name] != 1] + [n for n in seen if n not in kept]
+    if wrong:
+        raise ConservationError(
+            f"interleave: of task {task.task}, clips {wrong[:3]} are not in exactly one document "
+            "or drop"
+        )
+    seconds = sum(clip.seconds for clip in kept.values())
+    dropped = {drop.id for drop in drops}
+    return Tally(
+        root=task.task,
+        step=job.interleave.name(),
+        items_in=len(kept),
+        items_out=sum(name not in dropped for name in kept),
+        seconds_in=seconds,
+        seconds_out=sum(clip.seconds for name, clip in kept.items() if name not in dropped),
+        compute_seconds=0.0,
+    )
+
+
+def heads(store: Any, name: str) -> pa.Table:
+    """What a shard plan needs of the documents of one arrange commit."""
+    fields = ["document.id", "document.split", "content", "seconds", "audio"]
+    table = commits.column(store, name, "row", fields)
+    document = table["document"].combine_chunks()
+    return pa.table(
+        {
+            "id": document.field("id"),
+            "split": document.field("split"),
+            "content": table["content"],
+            "seconds": table["seconds"],
+            "audio": table["audio"],
+        }
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def documents_of(store: Any, name: str) -> dict[str, Document]:
+    """The documents of one arrange commit by id."""
+    rows = commits.records(store, name, "row", Arranged)
+    return {row.document.id: row.document for row in rows}

@@ -1,0 +1,221 @@
+"""select: rows in, verdicts out; no audio. Each row stays, or leaves by one named reason.
+
+The steps run in the order of the recipe, each over the rows that are still alive. A filter judges
+a block by itself. Deduplication compares rows across blocks: keys travel as packed Arrow blocks by
+the prefix of their hash (never one key-value per row), are gathered by a Beam group-by, and what
+loses is written before the next step begins. Verdicts are written per block, and the phase's
+manifest last: its presence is the commit.
+"""
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import layout
+from pipeline.phases.rows import Block, joined
+from pipeline.simple import SimpleJob
+from schemas.ids import digest_of
+from schemas.records import Drop
+from schemas.store import Store
+from schemas.tables import arrow_schema
+from transforms.select.split import Split
+from transforms.step import Filtering, Grouping, Measure, Step
+
+DROP = arrow_schema(Drop)
+VERDICT = pa.schema(
+    [
+        pa.field("id", pa.string(), False),
+        pa.field("task", pa.string(), False),
+        pa.field("kept", pa.bool_(), False),
+        pa.field("split", pa.string()),  # null where it left
+        pa.field("seconds", pa.float64(), False),
+        pa.field("step", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("score", pa.float64()),
+        pa.field("threshold", pa.float64()),
+        pa.field("detail", pa.string()),
+    ]
+)
+PREFIX_DIGITS = 2  # 256 partitions
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SelectPart:
+    """All blocks of one stream: select is set-wise."""
+
+    id: str
+    blocks: tuple[Block, ...]
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SelectJob(SimpleJob):
+    phase: ClassVar[str] = "select"
+
+    seed: int
+    steps: tuple[Step, ...]
+    measures: tuple[Measure, ...]
+
+    def run_part(self, part: SelectPart) -> None:
+        """Without Beam: the same verdicts, for tests and for the plain loop."""
+        run_select(self, part.blocks, group=group_here)
+
+
+def verdicts_name(key: str, block: str) -> str:
+    return f"{layout.phase_folder('select', key)}/verdicts/{block}.arrow"
+
+
+def manifest_name(key: str) -> str:
+    return f"{layout.phase_folder('select', key)}/manifest.json"
+
+
+def to_ipc(table: pa.Table) -> bytes:
+    """A table as Arrow IPC bytes."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def from_ipc(data: bytes) -> pa.Table:
+    return pa.ipc.open_stream(data).read_all()
+
+
+def packed(keys: pa.Table) -> Iterator[tuple[str, bytes]]:
+    """Rows of `Grouping.keys_schema` as one packed block per hash prefix."""
+    prefixes = pc.utf8_slice_codeunits(keys["key"], 0, PREFIX_DIGITS)
+    for prefix in sorted(set(prefixes.to_pylist())):
+        yield prefix, to_ipc(keys.filter(pc.equal(prefixes, prefix)))
+
+
+def gathered(step: Grouping, blocks: Iterable[bytes]) -> pa.Table:
+    """The losers of one partition; the order of its blocks does not matter."""
+    keys = pa.concat_tables([from_ipc(block) for block in blocks])
+    keys = keys.sort_by([("key", "ascending"), ("id", "ascending")])
+    return step.losers(keys)
+
+
+def group_here(step: Grouping, label: str, keyed: Iterable[tuple[str, bytes]]) -> list[pa.Table]:
+    """The group-by without Beam."""
+    partitions: dict[str, list[bytes]] = {}
+    for prefix, block in keyed:
+        partitions.setdefault(prefix, []).append(block)
+    return [gathered(step, partitions[prefix]) for prefix in sorted(partitions)]
+
+
+def run_select(job: SelectJob, blocks: Sequence[Block], group: Any) -> None:
+    """Judge all blocks by all steps and write the verdicts; the manifest last.
+
+    `group(step, label, keyed)` gathers packed keys by prefix and gives each partition's losers.
+    """
+    drops: dict[str, list[pa.Table]] = {}  # block id -> what left it, step by step
+    alive = {block.id: joined(job.store, block, job.measures) for block in blocks}
+    for place, step in enumerate(job.steps):
+        if isinstance(step, Filtering):
+            for block in blocks:
+                left = step.judge(alive[block.id])
+                alive[block.id] = _without(alive[block.id], left["id"])
+                drops.setdefault(block.id, []).append(left)
+        elif isinstance(step, Grouping):
+            for number, bound in enumerate(step.rounds()):
+                keyed = [pair for block in blocks for pair in packed(bound.keys(alive[block.id]))]
+                lost = group(bound, f"{place}-{number}", keyed)
+                if not lost:
+                    continue
+                left = pa.concat_tables(lost)
+                for block in blocks:
+                    mine = left.filter(pc.is_in(left["id"], alive[block.id]["id"]))
+                    alive[block.id] = _without(alive[block.id], mine["id"])
+                    drops.setdefault(block.id, []).append(mine)
+    split = next((step for step in job.steps if isinstance(step, Split)), Split())
+    splits = _splits(split, job.seed, [alive[block.id] for block in blocks])
+    for block, assigned in zip(blocks, splits, strict=True):
+        table = _verdicts(alive[block.id], assigned, drops.get(block.id, []))
+        job.store.put_if_absent(verdicts_name(job.key, block.id), to_ipc(table))
+    manifest = {"blocks": [block.id for block in blocks], "format": 1}
+    job.store.put_if_absent(manifest_name(job.key), json.dumps(manifest).encode())
+
+
+def _without(rows: pa.Table, ids: Any) -> pa.Table:
+    return rows.filter(pc.invert(pc.is_in(rows["id"], pa.array(ids.to_pylist(), pa.string()))))
+
+
+def _splits(split: Split, seed: int, tables: Sequence[pa.Table]) -> list[pa.Array]:
+    """The split of every kept row, by block; drawn over the whole set, because speakers join."""
+    if not tables:
+        return []
+    needed = sorted(split.needs())
+    drawn = split.assign(pa.concat_tables([table.select(needed) for table in tables]), seed)
+    ends = itertools.accumulate(table.num_rows for table in tables)
+    return [
+        drawn.slice(end - table.num_rows, table.num_rows)
+        for table, end in zip(tables, ends, strict=True)
+    ]
+
+
+def _verdicts(kept: pa.Table, splits: pa.Array, drops: Sequence[pa.Table]) -> pa.Table:
+    """Kept and dropped rows of a block, in the order of their ids."""
+    stays = {
+        "id": kept["id"],
+        "task": kept["task"],
+        "kept": pa.array([True] * kept.num_rows, pa.bool_()),
+        "split": splits,
+        "seconds": seconds_of(kept),
+    }
+    nothing = {
+        field.name: pa.nulls(kept.num_rows, field.type)
+        for field in VERDICT
+        if field.name not in stays
+    }
+    tables = [pa.table([({**stays, **nothing})[n] for n in VERDICT.names], schema=VERDICT)]
+    for left in drops:
+        columns = {
+            "id": left["id"],
+            "task": left["root"],
+            "kept": pa.array([False] * left.num_rows, pa.bool_()),
+            "split": pa.nulls(left.num_rows, pa.string()),
+            **{
+                name: left[name]
+                for name in ("seconds", "step", "reason", "score", "threshold", "detail")
+            },
+        }
+        tables.append(pa.table([columns[n] for n in VERDICT.names], schema=VERDICT))
+    return pa.concat_tables(tables).sort_by("id")
+
+
+def seconds_of(rows: pa.Table) -> pa.Array:
+    """Seconds of each row, on the grid of its rate."""
+    rate = pc.cast(rows["rate"], pa.float64())
+    ends = pc.round(pc.multiply(rows["end"], rate))
+    starts = pc.round(pc.multiply(rows["start"], rate))
+    return pc.divide(pc.subtract(ends, starts), rate)
+
+
+def read_verdicts(store: Store, key: str, blocks: Sequence[str]) -> pa.Table:
+    """The verdicts of some blocks."""
+    tables = [from_ipc(store.get(verdicts_name(key, block))) for block in blocks]
+    return pa.concat_tables(tables) if tables else VERDICT.empty_table()
+
+
+def plan_blocks(tasks: Sequence[Any], per_block: int = 4096) -> tuple[Block, ...]:
+    """Cut tasks (sorted by id) into blocks; verdicts do not depend on where."""
+    ordered = sorted(tasks, key=lambda task: task.task)
+    return tuple(
+        Block(
+            id=digest_of("block", [t.task for t in ordered[at : at + per_block]]),
+            tasks=tuple(ordered[at : at + per_block]),
+        )
+        for at in range(0, len(ordered), per_block)
+    )
+
+
+def input_digest(tasks: Sequence[Any]) -> str:
+    """What a set-wise phase's key says of its input: tasks, licences and sources."""
+    return digest_of(
+        "select input", sorted([task.task, task.licence, task.source] for task in tasks)
+    )

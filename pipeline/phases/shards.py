@@ -1,0 +1,185 @@
+"""compose, second half: documents to shards. Audio is fetched by reference and encoded again.
+
+A shard's plan is a digest of all that will stand in it, so a shard that a composition before had
+already is linked instead of written again: data that grow rewrite only the shards around what is
+new. Each composition is a folder of its own, so nothing stale can lie beside its shards.
+"""
+
+import dataclasses
+import functools
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from pipeline import layout
+from pipeline.commits import Ledger
+from pipeline.phases.annotate import fetch_from
+from pipeline.phases.arrange import documents_of, heads
+from pipeline.phases.rows import Block
+from pipeline.simple import SimpleJob
+from pipeline.work import ConservationError
+from schemas.ids import digest_of
+from schemas.manifest import ShardEntry, index_name
+from schemas.records import AudioRef, Document, frames
+from schemas.shard import FORMAT, plan_shards
+from schemas.shard_writer import ShardWriter
+from schemas.store import Store
+from transforms import flac
+from transforms.step import Pcm16
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ShardPart:
+    """One shard to be written: `id` is the digest of its content."""
+
+    id: str
+    name: str  # below the composition: "train/web-0a1b2c3d.tar"
+    documents: tuple[tuple[str, str], ...]  # id, arrange commit; in the order of ids
+    hear_key: str
+    seconds: float
+
+
+def plan_stream(
+    store: Store,
+    stream: str,
+    hear_key: str,
+    arranged: Ledger,
+    blocks: Sequence[Block],
+    target_seconds: float,
+) -> list[ShardPart]:
+    """The shards of one stream, by split, speech and text-only documents apart."""
+    wanted = [task.task for block in blocks for task in block.tasks]
+    groups: dict[tuple[str, bool], dict[str, tuple[str, str, float]]] = {}
+    for name in sorted(arranged.commits_of(wanted)):
+        for row in heads(store, name).to_pylist():
+            group = groups.setdefault((row["split"], row["audio"]), {})
+            if row["id"] in group:
+                raise ConservationError(f"document {row['id']} stands in two commits")
+            group[row["id"]] = (name, row["content"], row["seconds"])
+    parts = []
+    for (split, audio), found in sorted(groups.items()):
+        sizes = [(name, seconds) for name, (_, _, seconds) in found.items()]
+        set_name = stream if audio else f"{stream}-text"
+        for plan in plan_shards(set_name, sizes, target_seconds):
+            name = f"{split}/{plan.name}.tar"
+            content = [found[document][1] for document in plan.ids]
+            parts.append(
+                ShardPart(
+                    id=digest_of("shard", FORMAT, name, content, encoder()),
+                    name=name,
+                    documents=tuple((document, found[document][0]) for document in plan.ids),
+                    hear_key=hear_key,
+                    seconds=plan.seconds,
+                )
+            )
+    return parts
+
+
+def encoder() -> str:
+    """What writes the FLACs: another version may write other bytes for the same samples."""
+    import soundfile
+
+    return f"{soundfile.__libsndfile_version__}, level {flac.COMPRESSION}"
+
+
+def _place(key: str, part: ShardPart) -> str:
+    return f"{layout.composition_folder(key)}/{part.name}"
+
+
+def _stored(store: Store, part: ShardPart) -> tuple[ShardEntry, str] | None:
+    """The entry of a shard of this content, and the composition that wrote it."""
+    try:
+        found = json.loads(store.get(layout.shard_entry_name(part.id)))
+    except FileNotFoundError:
+        return None
+    return ShardEntry(**found["entry"]), found["tar"]
+
+
+def reuse(store: Store, key: str, part: ShardPart) -> bool:
+    """Whether the shard is in this composition already, or could be linked into it."""
+    stored = _stored(store, part)
+    if stored is None:
+        return False
+    entry, tar = stored
+    place = _place(key, part)
+    if place != tar and store.size(place) is None:
+        if store.size(tar) != entry.bytes or store.size(index_name(tar)) is None:
+            store.delete(layout.shard_entry_name(part.id))  # its composition is gone
+            return False
+        store.adopt(index_name(tar), index_name(place))
+        store.adopt(tar, place)
+    return store.size(place) == entry.bytes and store.size(index_name(place)) is not None
+
+
+def entry_of(store: Store, key: str, part: ShardPart) -> ShardEntry:
+    """The entry of a shard that is written. Raises `ConservationError` where it is not."""
+    stored = _stored(store, part)
+    if stored is None or not reuse(store, key, part):
+        raise ConservationError(f"shard {part.name} was not written")
+    return stored[0]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ShardJob(SimpleJob):
+    phase: ClassVar[str] = "compose"
+
+    def run_part(self, part: ShardPart) -> None:
+        fetch = functools.lru_cache(maxsize=2)(
+            functools.partial(_member, self.store, part.hear_key)
+        )
+        with tempfile.TemporaryDirectory(prefix="speechloom-", dir=self.scratch) as folder:
+            path = Path(folder) / "shard.tar"
+            with ShardWriter(path, part.name) as writer:
+                for name, commit in part.documents:
+                    document = documents_of(self.store, commit)[name]
+                    writer.add(document, self._flac(document, fetch))
+                entry = writer.close()
+            self._store(part, entry, path, writer.index_path)
+
+    def _flac(self, document: Document, fetch: object) -> bytes | None:
+        samples = document_samples(document, fetch)
+        return None if samples is None else flac.encode(samples, document.rate)
+
+    def _store(self, part: ShardPart, entry: ShardEntry, tar: Path, index: Path) -> None:
+        place = _place(self.key, part)
+        for name, path, size in (
+            (index_name(place), index, index.stat().st_size),
+            (place, tar, entry.bytes),
+        ):
+            if not self.store.put_if_absent(name, path) and self.store.size(name) != size:
+                raise ConservationError(f"{self.store.where(name)} exists with other bytes")
+        note = {"entry": dataclasses.asdict(entry), "tar": place}
+        data = json.dumps(note, sort_keys=True).encode()
+        self.store.put_if_absent(layout.shard_entry_name(part.id), data)
+
+
+def _member(store: Store, hear_key: str, tar: str, offset: int, size: int) -> bytes:
+    ref = AudioRef(tar=tar, offset=offset, size=size, start=0, end=0, rate=1)
+    return fetch_from(store, hear_key, ref)
+
+
+def document_samples(document: Document, fetch: object) -> Pcm16 | None:
+    """The samples of a document's chunks end to end; None for a text-only document.
+
+    `fetch(tar, offset, size)` gives the bytes of a FLAC member.
+    """
+    blocks = []
+    for chunk in document.chunks:
+        ref = chunk.audio
+        if ref is None or chunk.modality == "text":
+            continue
+        data = fetch(ref.tar, ref.offset, ref.size)  # type: ignore[operator]
+        blocks.append(flac.decode(data, ref.start, ref.end))
+    if not blocks:
+        return None
+    samples = np.concatenate(blocks)
+    if len(samples) != frames(document.seconds, document.rate):
+        raise ConservationError(
+            f"document {document.id}: its chunks hold {len(samples)} frames, its time line "
+            f"{frames(document.seconds, document.rate)}"
+        )
+    return samples
