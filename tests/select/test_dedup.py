@@ -134,11 +134,15 @@ def test_who_left_by_its_samples_knocks_nobody_out_by_its_text() -> None:
     assert set(leavers(Dedup(audio=None), kept, left, stays)) == {stays["id"]}
 
 
-def test_rounds_are_the_kinds_that_are_on() -> None:
-    assert Dedup().rounds() == ("same_audio", "same_text")
-    assert Dedup(text=None).rounds() == ("same_audio",)
-    assert Dedup(audio=None).rounds() == ("same_text",)
-    assert set(Dedup().rounds()) == set(Dedup.reasons)
+def test_rounds_are_one_kind_each_samples_first() -> None:
+    rounds = Dedup(min_words=3).rounds()
+    assert [(r.audio, r.text) for r in rounds] == [("exact", None), (None, "exact")]
+    assert all(r.min_words == 3 for r in rounds)
+    assert Dedup(text=None).rounds() == (Dedup(text=None),)
+    assert Dedup(audio=None).rounds() == (Dedup(audio=None),)
+    rows = make_rows(make_row(1, pcm_sha256="ab" * 32, text=LONG))
+    kinds = [r.keys(rows)["kind"].to_pylist() for r in rounds]
+    assert kinds == [["same_audio"], ["same_text"]]
     with pytest.raises(pydantic.ValidationError, match="compares nothing"):
         Dedup(audio=None, text=None)
 

@@ -58,9 +58,11 @@ class Dedup(Grouping):
             raise ValueError("dedup compares nothing: set audio or text, or leave the step out")
         return self
 
-    def rounds(self) -> tuple[str, ...]:
-        """The kinds of key, in the order in which they are settled, each over the survivors."""
-        return (_AUDIO,) * (self.audio is not None) + (_TEXT,) * (self.text is not None)
+    def rounds(self) -> "tuple[Dedup, ...]":
+        """This step as steps of one kind each, settled one after the other over the survivors."""
+        if self.audio is None or self.text is None:
+            return (self,)
+        return (self.model_copy(update={"text": None}), self.model_copy(update={"audio": None}))
 
     def needs(self) -> frozenset[str]:
         compared = {"pcm_sha256"} if self.audio else set()
@@ -95,8 +97,7 @@ class Dedup(Grouping):
     def losers(self, keys: pa.Table) -> pa.Table:
         """Who leaves a block that holds all rows of each of its keys, in the order of their ids.
 
-        A block holds keys of one kind (`rounds`), of rows that the kinds before it left. A row
-        that comes twice counts once. The detail of a drop is the id of the clip that stays.
+        A row that comes twice counts once. The detail of a drop is the id of the clip that stays.
         """
         if not keys.num_rows:
             return no_drops()
