@@ -33,6 +33,7 @@ MOST_PER_SPLIT = 10  # groups the eigengap may choose in one split
 # The similarity inside a group says how clean its sound is, but a group that is itself a mixture
 # of speakers has a low one too (.5, a speaker in a noisy room .6): it counts as at least this.
 _LEAST_INSIDE, _MOST_INSIDE, _USUAL_INSIDE = 0.63, 0.85, 0.70
+_STRANGERS = 0.5  # mean similarity of two groups below which the linkage keeps them apart
 _ROUNDS = 100  # of k-means; 4 are usual
 
 
@@ -139,10 +140,13 @@ def _split(vectors: Float64, same_speaker: float) -> Labels:
     count = len(vectors)
     if count < 2 * FEWEST:
         return np.zeros(count, dtype=np.int64)
-    labels = _without_tiny(vectors, _spectral(vectors), FEWEST - 1)
-    labels = _joined(_groups(vectors, labels), same_speaker, None)[labels]
-    labels = _without_tiny(vectors, labels, FEWEST)
-    if labels.max() == 0:
+    for tried in (_spectral, _by_linkage):
+        labels = _without_tiny(vectors, tried(vectors), FEWEST - 1)
+        labels = _joined(_groups(vectors, labels), same_speaker, None)[labels]
+        labels = _without_tiny(vectors, labels, FEWEST)
+        if labels.max() > 0:
+            break
+    else:
         return labels
     result = np.zeros(count, dtype=np.int64)
     used = 0
@@ -174,6 +178,16 @@ def _spectral(vectors: Float64) -> Labels:
     columns /= np.linalg.norm(columns, axis=0)
     groups = max(2, _eigengap(values))
     return _kmeans(np.ascontiguousarray(columns[:, :groups]), groups)
+
+
+def _by_linkage(vectors: Float64) -> Labels:
+    """Groups by average linkage, [n]: finds the guest of a few words, whom the eigengap misses."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    first, second = np.triu_indices(len(vectors), 1)
+    distances = np.maximum(0.0, 1 - (vectors @ vectors.T)[first, second])
+    tree = linkage(distances, "average")
+    return np.asarray(fcluster(tree, 1 - _STRANGERS, "distance"), dtype=np.int64)
 
 
 def _refined_affinity(vectors: Float64) -> Float64:

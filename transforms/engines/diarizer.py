@@ -81,9 +81,9 @@ class _Heard:
 class Resemblyzer:
     """Voice embeddings of Resemblyzer's encoder, grouped by spectral clustering."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, encoder: voice.Encoder | None = None) -> None:
         self._options = options
-        self._encoder = voice.load_encoder()
+        self._encoder = encoder or voice.load_encoder()
 
     def fingerprint(self) -> dict[str, str]:
         versions = {name: importlib.metadata.version(name) for name in ("torch", "numpy", "scipy")}
@@ -102,21 +102,26 @@ class Resemblyzer:
         expected = sum(_window_count(end - start, rate) for start, end in stretches)
         if expected < 2 * clustering.FEWEST or self._options.max_speakers == 1:
             return One(self._options).turns(audio, channel, stretches, rate)
+        embeddings = self._encoder.embed(windows())
         labels = clustering.clusters(
-            self._encoder.embed(windows()),
+            embeddings,
             block=self._options.block_windows,
             same_speaker=self._options.same_speaker,
             max_speakers=self._options.max_speakers,
-        ).tolist()
+        )
+        leaning = _leaning(embeddings, labels)
         least = round(self._options.min_turn_seconds * rate)
-        given = iter(labels)
+        given = iter(labels.tolist())
         own = [list(itertools.islice(given, len(found.centres))) for found in heard]
         guests = _nearest_labels(stretches, own)
         spoken: list[tuple[int, int, int]] = []
+        heard_before = 0
         for (start, end), found, labels_here, guest in zip(
             stretches, heard, own, guests, strict=True
         ):
-            borders = _borders(found, labels_here, start, end, rate)
+            shares = leaning[heard_before : heard_before + len(labels_here)]
+            heard_before += len(labels_here)
+            borders = _borders(found, labels_here, shares, start, end, rate)
             runs = _runs(borders, labels_here or [guest], least)
             spoken += [(speaker, *run) for speaker, run in runs]
         names = {speaker: name for name, speaker in enumerate(dict.fromkeys(s for s, *_ in spoken))}
@@ -207,26 +212,47 @@ def _nearest_labels(stretches: Stretches, own: list[list[int]]) -> list[int]:
     return answers
 
 
-def _borders(found: _Heard, labels: list[int], start: int, end: int, rate: int) -> list[int]:
+def _leaning(embeddings: Float32, labels: clustering.Labels) -> Float32:
+    """How far the change between each window and the next lies from the first one's centre, [n].
+
+    As a share of the way to the second one's. A window that hears some of the next speaker leans
+    towards that speaker's mean: the change is taken to be where the leaning, linear in time,
+    favours neither. One half where the speaker stays; the last value means nothing.
+    """
+    shares = np.full(len(labels), 0.5, dtype=np.float32)
+    means = np.stack([embeddings[labels == k].mean(axis=0) for k in range(int(labels.max()) + 1)])
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+    for index in np.flatnonzero(labels[:-1] != labels[1:]):
+        across = means[labels[index]] - means[labels[index + 1]]
+        before = max(0.0, float(np.dot(embeddings[index], across)))
+        after = max(0.0, -float(np.dot(embeddings[index + 1], across)))
+        if before + after > 0:
+            shares[index] = before / (before + after)
+    return shares
+
+
+def _borders(
+    found: _Heard, labels: list[int], shares: Float32, start: int, end: int, rate: int
+) -> list[int]:
     """Where each window's share of the stretch begins, and its end: one more than windows.
 
-    Between windows of different labels the border goes to the quietest 10 ms that lies nearer to
-    their middle than to their centres.
+    Between windows of different labels the border goes to the quietest 10 ms within a quarter
+    of their distance from where `shares` puts it.
     """
     centres = found.centres
     borders = [start]
     loudness = np.concatenate(found.loudness)
     size = rate // _PER_SECOND
     for index in range(1, len(centres)):
-        middle = (centres[index - 1] + centres[index]) // 2
+        apart = centres[index] - centres[index - 1]
+        border = centres[index - 1] + round(apart * float(shares[index - 1]))
         if labels[index - 1] != labels[index]:
-            reach = (centres[index] - centres[index - 1]) // 4
-            first = max(0, (middle - reach - start) // size)
-            last = (middle + reach - start) // size + 1
+            first = max(0, (border - apart // 4 - start) // size)
+            last = (border + apart // 4 - start) // size + 1
             around = loudness[first:last]
             if len(around):
-                middle = start + (first + int(np.argmin(around))) * size + size // 2
-        borders.append(min(max(middle, borders[-1] + 1), end - 1))
+                border = start + (first + int(np.argmin(around))) * size + size // 2
+        borders.append(min(max(border, borders[-1] + 1), end - 1))
     return [*borders, end]
 
 

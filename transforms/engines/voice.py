@@ -17,8 +17,8 @@ import functools
 import hashlib
 import importlib.util
 import pathlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -132,7 +132,7 @@ def mel_windows(mel: Float32) -> list[Float32]:
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """One thread for torch and for the linear algebra of numpy and scipy; restored after."""
-    import threadpoolctl  # type: ignore[import-untyped]
+    import threadpoolctl
     import torch
 
     before = torch.get_num_threads()
@@ -144,6 +144,14 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+class Encoder(Protocol):
+    """Turns windows of mel frames into unit vectors."""
+
+    def embed(self, windows: Iterable[Float32]) -> Float32:
+        """Unit vectors [n, d] of the windows ([160, 40] each) of one channel, in order."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class VoiceEncoder:
     """The network, ready to run. Holds no state between calls."""
@@ -151,7 +159,7 @@ class VoiceEncoder:
     lstm: Any
     linear: Any
 
-    def embed(self, windows: Iterator[Float32] | Sequence[Float32]) -> Float32:
+    def embed(self, windows: Iterable[Float32]) -> Float32:
         """Unit vectors [n, 256] of the windows ([160, 40] each) of one channel, in order.
 
         Takes the windows as they come: holds one batch of them, whatever their number.
