@@ -8,7 +8,6 @@ data stands in code spans or escaped cells: it can be shown, not take part in th
 import json
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import PurePosixPath
 
 from pipeline.report import clean, figures, licences
 from pipeline.report.content import FunnelRow, RunSummary, ShardRow, Share
@@ -50,7 +49,7 @@ def render_card(run: RunSummary) -> str:
 
 def text(value: str) -> str:
     """`value` as plain words inside Markdown: nothing in it is a link, a tag or a heading."""
-    return re.sub(r"([\\`*_{}\[\]<>()#|!~&$])", r"\\\1", clean.line(value))
+    return re.sub(r"([\\`*_{}\[\]<>#|!~&$])", r"\\\1", clean.line(value))
 
 
 def code(value: str) -> str:
@@ -110,19 +109,20 @@ def _configs(shards: Sequence[ShardRow]) -> list[str]:
 
 
 def _paths(shards: Sequence[ShardRow], stream: str, split: str) -> list[str]:
-    """One glob per folder where the glob takes exactly these shards, else their names."""
-    mine = sorted(row.path for row in shards if row.stream == stream and row.split == split)
-    others = [row.path for row in shards if row.path not in set(mine)]
-    globs = sorted({str(PurePosixPath(path).with_name(f"{stream}-*.tar")) for path in mine})
-    exact = re.fullmatch(r"[A-Za-z0-9_-]+", stream) and all(
-        any(PurePosixPath(path).match(glob) for glob in globs) for path in mine
-    )
-    taken = any(
-        PurePosixPath(path).match(glob) and PurePosixPath(path).parent == PurePosixPath(glob).parent
-        for path in others
-        for glob in globs
-    )
-    return globs if exact and not taken else mine
+    """One glob per folder where the globs take exactly these shards, else their names."""
+    mine = sorted(row.path for row in shards if (row.stream, row.split) == (stream, split))
+    others = (row.path for row in shards if (row.stream, row.split) != (stream, split))
+    folders = {path.rpartition("/")[0] for path in mine}
+    name = re.compile(re.escape(stream) + r"-[^/]*\.tar")
+
+    def taken(path: str) -> bool:
+        folder, _, last = path.rpartition("/")
+        return folder in folders and name.fullmatch(last) is not None
+
+    plain = re.fullmatch(r"[A-Za-z0-9_-]+", stream) is not None
+    if not plain or not all(map(taken, mine)) or any(map(taken, others)):
+        return mine
+    return [f"{folder}/{stream}-*.tar".removeprefix("/") for folder in sorted(folders)]
 
 
 def _splits(rows: Iterable[ShardRow]) -> list[str]:
@@ -237,7 +237,8 @@ def _loading(run: RunSummary) -> list[str]:
     more = "" if len(names) <= 4 else "  # and the others, as manifest.json lists them"
     return [
         "Each sample is one document: `<key>.flac` holds its chunks' speech end to end, "
-        "`<key>.json` its chunks with start, end, text, speaker and words.",
+        "`<key>.json` its chunks with start, end, text, speaker and words. "
+        "Run these in this folder.",
         fence(
             f"import webdataset as wds\n\nshards = {listed}{more}\n"
             "for sample in wds.WebDataset(shards, shardshuffle=False).decode():\n"
@@ -245,11 +246,13 @@ def _loading(run: RunSummary) -> list[str]:
             "python",
         ),
         fence(
-            "from datasets import load_dataset\n\n"
-            f'data = load_dataset("webdataset", data_files={{"{_key(first.split)}": {listed}}},\n'
-            f'                    split="{_key(first.split)}", streaming=True)\n'
-            "for sample in data.decode(False):  # False: FLAC bytes; True needs torchcodec\n"
-            '    document = sample["json"]',
+            "from datasets import Value, load_dataset\n\n"
+            f'files = {{"data_files": {{"{_key(first.split)}": {listed}}},\n'
+            f'         "split": "{_key(first.split)}", "streaming": True}}\n'
+            'features = load_dataset("webdataset", **files).features\n'
+            'features["flac"] = Value("binary")  # bytes; without this line it needs torchcodec\n'
+            'for sample in load_dataset("webdataset", features=features, **files):\n'
+            '    document, flac = sample["json"], sample["flac"]',
             "python",
         ),
         fence(
@@ -275,7 +278,8 @@ def _limits(run: RunSummary) -> str:
         "not that there is none.",
         "Splits are drawn by hash over recordings: a speaker who has no given name may stand in "
         "two splits.",
-        "Shares, hours and histograms count kept clips; the funnel says what is missing and why.",
+        "Shares and hours count kept clips, histograms in the report every clip that was judged; "
+        "the funnel says what is missing and why.",
     ]
     if run.smoke():
         lines.insert(0, "A part of the text is smoke quality (see the warning above).")

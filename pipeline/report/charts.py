@@ -13,7 +13,7 @@ from pipeline.report.content import DocumentCard, Histogram, Threshold
 from pipeline.report.histogram import ticks
 from pipeline.report.markup import Html, join, tag
 
-LEAST = 0.4  # percent: what is not nothing is seen
+LEAST = 0.8  # percent: what is not nothing is seen
 
 Bar = tuple[float, float, str]  # start and length as shares of the whole, class
 
@@ -74,21 +74,37 @@ def strip(card: DocumentCard) -> Html:
 # Histogram: a view box of WIDE x HIGH, the drawing inside the margins.
 WIDE, HIGH, LEFT, RIGHT, TOP, BOTTOM = 480, 250, 46, 14, 12, 40
 LABEL = 17  # height of one threshold's label
+OUTSIDE, APART = 16, 8  # the column of values outside the axis, and its distance from it
 
 
 def histogram(data: Histogram) -> Html:
-    """Counts as columns; what lies beyond a threshold in the colour of loss, the line labelled."""
+    """Counts as columns; what lies beyond a threshold in the colour of loss, the line labelled.
+
+    Values outside the axis stand in one column of their own at its end, apart from the others.
+    """
     first, last = data.edges[0], data.edges[-1]
     shown = [t for t in data.thresholds if first <= t.value <= last]
     top = TOP + LABEL * len(shown) + (4 if shown else 0)
-    tallest = max(data.counts) or 1
     base = HIGH - BOTTOM
+    start = LEFT + (OUTSIDE + APART if data.low else 0)
+    end = WIDE - RIGHT - (OUTSIDE + APART if data.high else 0)
+    tallest = max(*data.counts, data.low, data.high, 1)
 
     def x(value: float) -> float:
-        return LEFT + (WIDE - LEFT - RIGHT) * (value - first) / (last - first)
+        return start + (end - start) * (value - first) / (last - first)
 
     def y(number: float) -> float:
         return base - (base - top) * number / tallest
+
+    def column(left: float, right: float, number: int, lost: bool) -> Html:
+        return tag(
+            "rect",
+            class_="column lost" if lost else "column",
+            x=f"{left + 0.25:.2f}",
+            y=f"{min(y(number), base - 1):.2f}",
+            width=f"{max(0.5, right - left - 0.5):.2f}",
+            height=f"{max(base - y(number), 1):.2f}",
+        )
 
     parts: list[Html] = []
     for tick in [t for t in ticks(0, tallest, 4) if t == round(t)]:
@@ -96,23 +112,25 @@ def histogram(data: Histogram) -> Html:
         parts.append(_text(LEFT - 6, y(tick) + 4, figures.count(round(tick)), "end"))
     for (left, right), number in zip(pairwise(data.edges), data.counts, strict=True):
         if number:
-            for start, end, lost in _split(left, right, data.thresholds):
-                parts.append(
-                    tag(
-                        "rect",
-                        class_="column lost" if lost else "column",
-                        x=f"{x(start) + 0.25:.2f}",
-                        y=f"{y(number):.2f}",
-                        width=f"{max(0.5, x(end) - x(start) - 0.5):.2f}",
-                        height=f"{base - y(number):.2f}",
-                    )
-                )
-    parts.append(_line(LEFT, base, WIDE - RIGHT, base, "axis"))
+            for a, b, lost in _split(left, right, data.thresholds):
+                parts.append(column(x(a), x(b), number, lost))
+    parts.append(_line(start, base, end, base, "axis"))
     for tick in ticks(first, last):
         parts.append(_line(x(tick), base, x(tick), base + 4, "axis"))
         parts.append(_text(x(tick), base + 17, figures.score(tick), "middle"))
+    for number, edge, sign, direction, left in (
+        (data.low, first, "<", "min", LEFT),
+        (data.high, last, ">", "max", WIDE - RIGHT - OUTSIDE),
+    ):
+        if number:
+            lost = any(t.direction == direction and t in shown for t in data.thresholds)
+            parts.append(column(left, left + OUTSIDE, number, lost))
+            parts.append(_line(left, base, left + OUTSIDE, base, "axis"))
+            at = left if direction == "min" else left + OUTSIDE
+            label = f"{sign}{figures.NARROW}{figures.score(edge)}"
+            parts.append(_text(at, base + 30, label, "start" if direction == "min" else "end"))
     axis = f"{data.name} ({data.unit})" if data.unit else data.name
-    parts.append(_text((LEFT + WIDE - RIGHT) / 2, HIGH - 5, axis, "middle", "title"))
+    parts.append(_text((start + end) / 2, HIGH - 4, axis, "middle", "title"))
     for row, threshold in enumerate(sorted(shown, key=lambda t: (t.value, t.field))):
         parts.extend(_threshold(threshold, data.unit, x(threshold.value), row, base))
     return tag(
@@ -128,8 +146,9 @@ def histogram(data: Histogram) -> Html:
 def describe(data: Histogram) -> str:
     """A histogram in one sentence, for those who do not see it."""
     unit = data.unit
-    text = f"Histogram of {data.name}: {figures.count(sum(data.counts))} clips between "
-    text += f"{figures.score(data.edges[0], unit)} and {figures.score(data.edges[-1], unit)}"
+    clips = sum(data.counts) + data.low + data.high
+    text = f"Histogram of {data.name}: {figures.count(clips)} clips, drawn from "
+    text += f"{figures.score(data.edges[0], unit)} to {figures.score(data.edges[-1], unit)}"
     if data.median is not None:
         text += f", median {figures.score(data.median, unit)}"
     for t in data.thresholds:

@@ -130,7 +130,10 @@ def smoke_notice(run: RunSummary) -> str | None:
 
 def _smoke(run: RunSummary) -> Html | None:
     notice = smoke_notice(run)
-    return tag("p", tag("strong", notice), class_="notice", role="note") if notice else None
+    if notice is None:
+        return None
+    first, rest = notice.split(": ", 1)
+    return tag("p", tag("strong", f"{first}:"), f" {rest}", class_="notice", role="note")
 
 
 def _funnel(run: RunSummary) -> list[Child]:
@@ -169,12 +172,10 @@ def _scores(run: RunSummary) -> list[Child]:
         for name, value in (
             ("5th percentile", data.p05),
             ("median", data.median),
-            ("95th", data.p95),
+            ("95th percentile", data.p95),
         ):
             if value is not None:
                 numbers.append(f"{name} {figures.score(value, data.unit)}")
-        if data.low or data.high:
-            numbers.append(f"{figures.count(data.low + data.high)} outside the drawn range")
         if data.missing:
             numbers.append(f"{figures.count(data.missing)} without this score")
         for t in data.thresholds:
@@ -249,7 +250,7 @@ def _dropped(run: RunSummary, playing: frozenset[int]) -> list[Child]:
 def _documents(run: RunSummary) -> list[Child]:
     shown = run.documents[: run.limits.documents]
     told = f"{figures.count(len(shown))} of {figures.count(run.totals.documents)} documents"
-    policy = f", under the default policy: {run.policy}." if run.policy else "."
+    policy = f", under the default policy: {run.policy.rstrip('.')}." if run.policy else "."
     return [
         tag(
             "p",

@@ -35,9 +35,9 @@ def table(
     )
 
 
-def number(text: Child, title: str | None = None) -> Html:
-    """A right-aligned cell."""
-    return tag("td", text, class_="number", title=title)
+def number(text: Child, title: str | None = None, wide: bool = False) -> Html:
+    """A right-aligned cell; a `wide` one is left out on narrow screens."""
+    return tag("td", text, class_="number wide" if wide else "number", title=title)
 
 
 def funnel(run: RunSummary) -> Html:
@@ -48,10 +48,10 @@ def funnel(run: RunSummary) -> Html:
     places = figures.hour_places(most_seconds)
     head = [
         ("", "Step, and reason of each loss"),
-        ("number", "Items in"),
+        ("number wide", "Items in"),
         ("number", "Items out"),
-        ("barred", "Items"),
-        ("number", "Hours in"),
+        ("barred wide", "Items"),
+        ("number wide", "Hours in"),
         ("number", "Hours out"),
         ("barred", "Hours"),
     ]
@@ -69,10 +69,10 @@ def _step(row: FunnelRow, most_items: int, most_seconds: float, places: int) -> 
         tag(
             "tr",
             tag("th", row.step, scope="row"),
-            number(_items(row.items_in, row.noun_in)),
+            number(_items(row.items_in, row.noun_in), wide=True),
             number(_items(row.items_out, row.noun_out)),
-            tag("td", charts.bar([(0, row.items_out / most_items, "kept")]), class_="barred"),
-            number(figures.hours(row.seconds_in, places), _exact(row.seconds_in)),
+            tag("td", charts.bar([(0, row.items_out / most_items, "kept")]), class_="barred wide"),
+            number(figures.hours(row.seconds_in, places), _exact(row.seconds_in), wide=True),
             number(figures.hours(row.seconds_out, places), _exact(row.seconds_out)),
             tag("td", _hours_bar(row, most_seconds), class_="barred"),
             class_="step" if row.drops else "step end",
@@ -89,10 +89,10 @@ def _step(row: FunnelRow, most_items: int, most_seconds: float, places: int) -> 
                     tag("span", drop.meaning, class_="meaning") if drop.meaning else None,
                     scope="row",
                 ),
-                number(None),
+                number(None, wide=True),
                 number(figures.MINUS + figures.count(drop.items) if drop.items else "0"),
-                tag("td", charts.bar([(0, drop.items / most_items, "lost")]), class_="barred"),
-                number(None),
+                tag("td", charts.bar([(0, drop.items / most_items, "lost")]), class_="barred wide"),
+                number(None, wide=True),
                 number(
                     (figures.MINUS if drop.seconds else "") + figures.hours(drop.seconds, places),
                     _exact(drop.seconds),
@@ -173,7 +173,7 @@ def shares(title: str, noun: str, entries: Sequence[Share], most_rows: int) -> H
         number(figures.share(whole, whole)),
         tag("td"),
     )
-    head = [("", noun), ("number", "Clips"), ("number", "Hours"), ("number", "Share of hours")]
+    head = [("", noun), ("number", "Clips"), ("number", "Hours"), ("number", "Share")]
     return table([*head, ("barred", "")], rows, caption=title, foot=foot)
 
 

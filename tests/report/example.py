@@ -14,8 +14,8 @@ from pipeline.report.content import (
     DroppedCard,
     FunnelRow,
     RunSummary,
-    Share,
     ShardRow,
+    Share,
     Threshold,
     Totals,
 )
@@ -349,7 +349,7 @@ def example() -> RunSummary:
         device="x86-64-v3, cpu, float32, one thread per model",
         versions=(("speechloom", "0.1.0"), ("python", "3.11"), ("torch", "2.11.0")),
         streams=("web",),
-        policy="deterministic over fine chunks, A1 T2 A3 …",
+        policy="deterministic over fine chunks, starting with audio",
         totals=Totals(
             sources=41,
             recordings=38,
@@ -376,7 +376,9 @@ def example() -> RunSummary:
                 "characters/s",
                 rate,
                 [
-                    Threshold(value=30.0, direction="max", field="filter.max_characters_per_second"),
+                    Threshold(
+                        value=30.0, direction="max", field="filter.max_characters_per_second"
+                    ),
                     Threshold(value=4.0, direction="min", field="filter.min_characters_per_second"),
                 ],
                 missing=12,
@@ -385,7 +387,8 @@ def example() -> RunSummary:
             histogram.of_values("loudness.lufs", "LUFS", noise.normal(-22, 3, 3120)),
         ),
         speakers=tuple(
-            Share(name=f"speaker {n:02d}", items=210 - 8 * n, seconds=out / 23) for n in range(23)
+            Share(name=f"speaker {n:02d}", items=items, seconds=out * items / 2871)
+            for n, items in enumerate([421, 300, 250] + [95] * 20)
         ),
         languages=(
             Share(name="en", items=2650, seconds=out * 0.93),
