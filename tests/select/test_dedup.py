@@ -73,6 +73,7 @@ def test_texts_that_differ(one: str, other: str) -> None:
 def test_the_shared_spelling_is_its_own(text: str) -> None:
     spelling = same_text(text)
     assert same_text(spelling) == spelling
+    assert same_text(f"{text} \u0416").removesuffix("\u0436").rstrip() == spelling
     assert same_text(f" {text.upper().lower()} ...") == same_text(text.upper().lower())
 
 
