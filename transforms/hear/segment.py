@@ -146,7 +146,8 @@ def stretches(curve: vad.Curve, settings: SegmentStep, length: int, rate: int) -
     runs = _padded(runs, round(settings.pad_seconds * rate), length)
     most = int(settings.max_seconds * rate)
     window = int(settings.cut_seconds * rate)
-    pieces = [p for run in runs for p in _cut(run, most, window, curve, borders)]
+    middles = (borders[:-1] + borders[1:]) // 2
+    pieces = [p for run in runs for p in _cut(run, most, window, curve, middles)]
     spoken = np.concatenate([[0], np.cumsum(np.diff(borders) * speaking)])
     return [
         Stretch(a, b, _spoken(b, borders, spoken) - _spoken(a, borders, spoken)) for a, b in pieces
@@ -198,12 +199,11 @@ def _cut(
     most: int,
     window: int,
     curve: vad.Curve,
-    borders: npt.NDArray[np.int64],
+    middles: npt.NDArray[np.int64],
 ) -> Iterator[tuple[int, int]]:
     """The run in pieces of at most `most` frames, cut in the middle of the least speech-like 32 ms
     of the last `window` before the limit; the last of equals, so that pieces are few."""
     start, end = run
-    middles = (borders[:-1] + borders[1:]) // 2
     while end - start > most:
         # A cut right before the end would leave a crumb: share the last two pieces instead.
         latest = min(start + most, max(end - window, start + most - window))
