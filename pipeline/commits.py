@@ -74,6 +74,11 @@ def _schema(row_schema: pa.Schema) -> pa.Schema:
     )
 
 
+def encode_schema(kind: str) -> pa.Schema:
+    """The columns of one kind of a commit's rows, for the kinds that every phase shares."""
+    return arrow_schema({"done": Done, "drop": Drop, "tally": Tally}[kind])
+
+
 def encode(content: Content, row_schema: pa.Schema, about: Mapping[str, Any]) -> bytes:
     """The bytes of a commit; rows are records, or plain mappings that fit `row_schema`."""
     schema = _schema(row_schema)

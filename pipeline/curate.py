@@ -70,12 +70,14 @@ class StreamResult:
     select_key: str
     arrange_key: str
     arranged: Ledger
+    limited: bool = False  # by --limit: not all of DATA
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunResult:
     run: str
     recipe: Recipe
+    device: str
     streams: tuple[StreamResult, ...]
     compose_key: str
     shards: tuple[ShardEntry, ...]
@@ -108,6 +110,7 @@ class Curator:
         return RunResult(
             run=self.run_id,
             recipe=self.recipe,
+            device=self.device,
             streams=streams,
             compose_key=compose_key,
             shards=shards,
@@ -116,7 +119,8 @@ class Curator:
 
     def _stream(self, name: str) -> StreamResult:
         line = outlines.outline(self.recipe, name, self.device)
-        counted = limited(self._gather(line), self.options.limit_seconds)
+        whole = self._gather(line)
+        counted = limited(whole, self.options.limit_seconds)
         heard = self._hear(line, counted)
         annotated = self._annotate(line, counted, heard)
         measured = self._measure(line, counted, annotated)
@@ -136,6 +140,7 @@ class Curator:
             select_key=select_key,
             arrange_key=arrange_key,
             arranged=arranged,
+            limited=len(counted.recordings) < len(whole.recordings),
         )
 
     def _work(self, phase: str, key: str, job: Any, parts: Sequence[Any]) -> None:

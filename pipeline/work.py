@@ -240,7 +240,7 @@ def _step(step: Step, model: Any, root: RootWork) -> None:
         seconds_in = _conserved(step, taken, given, dropped, root)
     rate = _rate(given or taken)
     root.records = given
-    root.drops.extend(dropped)
+    root.drops.extend(dataclasses.replace(drop, root=root.member.id) for drop in dropped)
     root.tallies.append(
         Tally(
             root=root.member.id,

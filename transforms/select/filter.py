@@ -166,6 +166,11 @@ class Filter(Filtering):
                 )
         return self
 
+    @staticmethod
+    def conditions() -> tuple[tuple[str, str, str], ...]:
+        """Reason, setting and column of every condition but `where`, in the order of judging."""
+        return _CONDITIONS
+
     def predicates(self) -> tuple[Predicate, ...]:
         """The conditions that are set, in the order in which they are judged."""
         found = []

@@ -1,0 +1,89 @@
+"""The command line: `python -m pipeline COMMAND`, installed as `speechloom`.
+
+Exit codes: 0 done; 1 failed while running (what is committed stays); 2 the command, the recipe or
+DATA is wrong (nothing was started); 3 another run works on the same phase; 4 something was lost or
+counted twice, a bug; 130 interrupted.
+"""
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+COMMANDS = {
+    "curate": "raw audio to shards of interleaved speech-text documents",
+    "plan": "what curate would do, what is done before, and what it takes; writes nothing",
+    "explain": "walk one item through the steps: what kept it, or what dropped it",
+    "validate": "check shards against their manifest and the format",
+    "gc": "remove from OUT what no run reaches any more",
+    "doctor": "check packages, models, memory and disk",
+    "schema": "the JSON Schema of recipes, for editors",
+}
+
+
+class _Interrupted(KeyboardInterrupt):
+    """SIGTERM, treated as Ctrl-C."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Interrupted
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="speechloom", description="Raw audio in, interleaved speech-text documents out."
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, meaning in COMMANDS.items():
+        module = importlib.import_module(f"pipeline.commands.{name}")
+        module.add_arguments(commands.add_parser(name, help=meaning, description=meaning))
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code."""
+    from pipeline import device
+
+    device.pin()  # before anything numerical is imported
+    arguments = parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _terminate)
+    from pipeline.commands.curate import how_to_go_on
+    from pipeline.locks import PhaseBusyError
+    from pipeline.supervise import RunFailedError
+    from pipeline.work import ConservationError
+    from schemas.settings import SettingsError
+    from schemas.store import StoreError
+    from transforms.gather.found import DataError
+
+    command = importlib.import_module(f"pipeline.commands.{arguments.command}")
+    try:
+        return int(command.run(arguments))
+    except (SettingsError, DataError) as error:
+        return _say(str(error), 2)
+    except PhaseBusyError as error:
+        return _say(str(error), 3)
+    except ConservationError as error:
+        return _say(f"{error}. This is a bug: nothing may be lost. Keep OUT and report it", 4)
+    except RunFailedError as error:
+        if os.environ.get("SPEECHLOOM_TRACE") and error.trace:
+            print(error.trace, file=sys.stderr)
+        return _say(f"{error}\nto go on, once it is mended: {how_to_go_on()}", 1)
+    except StoreError as error:
+        return _say(str(error), 1)
+    except KeyboardInterrupt:
+        return _say(f"interrupted; what is committed stays. To go on: {how_to_go_on()}", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _say(text: str, code: int) -> int:
+    print(f"speechloom: {text}", file=sys.stderr, flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,211 @@
+"""The funnel of a run: every step's items and seconds in, out and dropped, by reason.
+
+Counted from the commits, never from what a run did: a run that found everything done has the same
+funnel as the one that did it. Only the roots of this run are counted, whatever else the commits
+hold. The law of conservation is checked here once more, over the whole run.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import commits
+from pipeline.commits import Ledger
+from pipeline.curate import RunResult, StreamResult
+from pipeline.phases.select import read_verdicts
+from pipeline.report.content import DropCount, FunnelRow
+from pipeline.work import ConservationError
+from schemas.store import Store
+from transforms.step import registry
+
+_NOUNS = {
+    "crawl": ("sources", "sources"),
+    "decode": ("recordings", "channels"),
+    "segment": ("channels", "segments"),
+    "gate": ("segments", "segments"),
+    "diarize": ("segments", "clips"),
+}
+_TALLY = ["root", "step", "items_in", "items_out", "seconds_in", "seconds_out"]
+_DROP = ["root", "step", "reason", "seconds"]
+
+
+def _rows(
+    store: Store, known: Ledger, roots: Sequence[str], kind: str, fields: list[str]
+) -> pa.Table:
+    """One kind of rows of the commits that account for some roots, those roots' rows only."""
+    tables = []
+    for name, ids in sorted(known.commits_of(roots).items()):
+        table = commits.column(store, name, kind, fields)
+        tables.append(table.filter(pc.is_in(table["root"], pa.array(sorted(ids), pa.string()))))
+    if not tables:
+        schema = commits.encode_schema(kind)
+        return pa.schema([schema.field(name) for name in fields]).empty_table()
+    return pa.concat_tables(tables)
+
+
+def meaning(step: str, reason: str) -> str:
+    """What a reason code means, in the step's own words."""
+    found = registry().get(step)
+    if found is None:
+        return "the worker died on this record alone" if reason == "crash" else ""
+    return found.reasons.get(reason, found.reasons.get(reason.removesuffix("_unknown"), ""))
+
+
+def _drop_counts(step: str, drops: pa.Table) -> tuple[DropCount, ...]:
+    mine = drops.filter(pc.equal(drops["step"], step))
+    grouped = mine.group_by("reason").aggregate([("seconds", "sum"), ("reason", "count")])
+    return tuple(
+        DropCount(
+            reason=row["reason"],
+            items=row["reason_count"],
+            seconds=row["seconds_sum"],
+            meaning=meaning(step, row["reason"]),
+        )
+        for row in sorted(grouped.to_pylist(), key=lambda r: (-r["seconds_sum"], r["reason"]))
+    )
+
+
+def _phase(
+    store: Store,
+    phase: str,
+    steps: Iterable[str],
+    known: Ledger,
+    roots: Sequence[str],
+    stream: str,
+) -> list[FunnelRow]:
+    tallies = _rows(store, known, roots, "tally", _TALLY)
+    drops = _rows(store, known, roots, "drop", _DROP)
+    summed = {
+        row["step"]: row
+        for row in tallies.group_by("step")
+        .aggregate([(name, "sum") for name in _TALLY[2:]])
+        .to_pylist()
+    }
+    found = []
+    for step in steps:
+        row = summed.get(step, {f"{name}_sum": 0 for name in _TALLY[2:]})
+        nouns = _NOUNS.get(step, ("clips", "clips"))
+        found.append(
+            FunnelRow(
+                phase=phase,
+                step=step,
+                items_in=row["items_in_sum"],
+                items_out=row["items_out_sum"],
+                seconds_in=float(row["seconds_in_sum"]),
+                seconds_out=float(row["seconds_out_sum"]),
+                drops=_drop_counts(step, drops),
+                noun_in=nouns[0],
+                noun_out=nouns[1],
+                stream=stream,
+            )
+        )
+    crashed = _drop_counts(phase, drops)
+    if crashed:  # records that no step saw, because they end the process that works on them
+        items, seconds = sum(c.items for c in crashed), sum(c.seconds for c in crashed)
+        found.insert(
+            0,
+            FunnelRow(
+                phase=phase,
+                step=phase,
+                items_in=items,
+                items_out=0,
+                seconds_in=seconds,
+                seconds_out=0.0,
+                drops=crashed,
+                noun_in="records",
+                noun_out="records",
+                stream=stream,
+            ),
+        )
+    return found
+
+
+def _crawl(stream: StreamResult) -> FunnelRow:
+    reasons: dict[str, int] = {}
+    for drop in stream.census.drops:
+        reasons[drop.reason] = reasons.get(drop.reason, 0) + 1
+    step = stream.outline.crawl.name()
+    return FunnelRow(
+        phase="gather",
+        step=step,
+        items_in=len(stream.census.sources) + len(stream.census.drops),
+        items_out=len(stream.census.sources),
+        seconds_in=None,
+        seconds_out=None,
+        drops=tuple(
+            DropCount(reason=reason, items=count, seconds=0.0, meaning=meaning(step, reason))
+            for reason, count in sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
+        ),
+        noun_in="sources",
+        noun_out="sources",
+        stream=stream.outline.name,
+    )
+
+
+def _select(store: Store, stream: StreamResult) -> list[FunnelRow]:
+    verdicts = read_verdicts(store, stream.select_key, [block.id for block in stream.blocks])
+    drops = verdicts.filter(pc.invert(verdicts["kept"]))
+    items = verdicts.num_rows
+    seconds = pc.sum(verdicts["seconds"]).as_py() or 0.0
+    found = []
+    names = dict.fromkeys(step.name() for step in stream.outline.select)
+    for step in names:
+        counted = _drop_counts(step, drops)
+        left = items - sum(count.items for count in counted)
+        after = seconds - sum(count.seconds for count in counted)
+        found.append(
+            FunnelRow(
+                phase="select",
+                step=step,
+                items_in=items,
+                items_out=left,
+                seconds_in=seconds,
+                seconds_out=after,
+                drops=counted,
+                stream=stream.outline.name,
+            )
+        )
+        items, seconds = left, after
+    kept = verdicts.filter(verdicts["kept"])
+    if kept.num_rows != items:
+        raise ConservationError(f"select: {items} clips should be left, {kept.num_rows} are kept")
+    return found
+
+
+def funnel(store: Store, result: RunResult) -> tuple[FunnelRow, ...]:
+    """The funnel of a run, stream by stream."""
+    rows: list[FunnelRow] = []
+    for stream in result.streams:
+        name, line = stream.outline.name, stream.outline
+        recordings = sorted(stream.census.recordings)
+        tasks = sorted(stream.census.tasks)
+        rows.append(_crawl(stream))
+        rows += _phase(store, "hear", [s.name() for s in line.hear], stream.heard, recordings, name)
+        rows += _phase(
+            store, "annotate", [s.name() for s in line.annotate], stream.annotated, tasks, name
+        )
+        rows += _select(store, stream)
+        rows += _phase(store, "compose", [line.interleave.name()], stream.arranged, tasks, name)
+    check(rows)
+    return tuple(rows)
+
+
+def check(rows: Sequence[FunnelRow]) -> None:
+    """Refuse a funnel that does not add up. Half a millisecond is float noise over a run."""
+    for row in rows:
+        left = row.unexplained
+        if left is not None and abs(left) > 5e-4:
+            raise ConservationError(
+                f"{row.phase}/{row.step}: {row.seconds_in} s went in, {row.seconds_out} s came "
+                f"out, and drops explain all but {left:.4f} s"
+            )
+
+
+def check_shards(result: RunResult, rows: Sequence[FunnelRow]) -> None:
+    """What arrange let through stands in the shards, to the frame."""
+    composed = sum(row.seconds_out or 0.0 for row in rows if row.phase == "compose")
+    written = sum(entry.seconds for entry in result.shards if entry.audio == "flac")
+    materialised = any(s.outline.interleave.materialize for s in result.streams)
+    if not materialised and abs(composed - written) > 5e-4:
+        raise ConservationError(f"compose: {composed} s of kept clips, {written} s in the shards")

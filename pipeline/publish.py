@@ -1,0 +1,76 @@
+"""What a finished run leaves for people and readers: manifest, data card, Croissant, report.
+
+The manifest goes last: a folder of shards without one is not a set. All four are functions of the
+commits, so a run that finds everything done writes the same bytes again.
+"""
+
+import dataclasses
+from typing import Any
+
+from pipeline import layout
+from pipeline.curate import RunResult, pointer
+from pipeline.report.card import render_card
+from pipeline.report.content import FunnelRow, RunSummary
+from pipeline.report.croissant import render_croissant
+from pipeline.report.page import render_html
+from schemas.manifest import NAME, Manifest, manifest_files
+from schemas.store import Store
+
+
+def _manifest(result: RunResult, summary: RunSummary) -> Manifest:
+    views = {
+        s.outline.name: s.outline.interleave.model_dump(
+            mode="json", include={"granularity", "policy", "coarse_max_gap", "coarse_max_chunk"}
+        )
+        for s in result.streams
+    }
+    return Manifest(
+        name=result.recipe.name,
+        shards=result.shards,
+        recipe=result.recipe.canonical(),
+        views=views,
+        versions={**dict(summary.versions), "device": summary.device},
+        licences={
+            s.name or "not given": {"clips": s.items, "seconds": s.seconds}
+            for s in summary.licences
+        },
+        funnel=[_funnel_row(row) for row in summary.funnel],
+        keys={
+            s.outline.name: {
+                "hear": s.outline.hear_key,
+                "annotate": s.outline.annotate_key,
+                "select": s.select_key,
+                "arrange": s.arrange_key,
+            }
+            for s in result.streams
+        },
+    )
+
+
+def _funnel_row(row: FunnelRow) -> dict[str, Any]:
+    found = dataclasses.asdict(row)
+    found["drops"] = [
+        {"reason": drop.reason, "items": drop.items, "seconds": drop.seconds} for drop in row.drops
+    ]
+    return found
+
+
+def report_name(result: RunResult) -> str:
+    return f"report/{result.compose_key}/index.html"
+
+
+def publish(store: Store, result: RunResult, summary: RunSummary) -> dict[str, str]:
+    """Write everything. Returns names by what they are: shards, manifest, card, report."""
+    folder = layout.composition_folder(result.compose_key)
+    store.replace(f"{folder}/README.md", render_card(summary).encode())
+    store.replace(f"{folder}/croissant.json", render_croissant(summary).encode())
+    store.replace(report_name(result), render_html(summary).encode())
+    for name, data in manifest_files(_manifest(result, summary)).items():
+        store.replace(f"{folder}/{name}", data)
+    store.replace(layout.run_pointer(result.recipe.name), pointer(result))
+    return {
+        "shards": folder,
+        "manifest": f"{folder}/{NAME}",
+        "data card": f"{folder}/README.md",
+        "report": report_name(result),
+    }

@@ -1,0 +1,495 @@
+"""From the commits of a run to the `RunSummary` that reports show.
+
+Reads rows by block, so that a large run costs time and not memory; audio is read for the few clips
+that are shown, by reference. What is picked is drawn by the ids, so equal runs show equal clips.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import commits, keys
+from pipeline.curate import RunResult, StreamResult
+from pipeline.phases.annotate import fetch_from
+from pipeline.phases.arrange import documents_of
+from pipeline.phases.measure import clips_of
+from pipeline.phases.rows import joined
+from pipeline.phases.select import read_verdicts, seconds_of
+from pipeline.report import histogram, preview
+from pipeline.report.content import (
+    ClipCard,
+    ClipScore,
+    Direction,
+    DocumentCard,
+    DocumentChunk,
+    DroppedCard,
+    FunnelRow,
+    Limits,
+    RunSummary,
+    ShardRow,
+    Share,
+    Threshold,
+    Totals,
+)
+from schemas.ids import rng
+from schemas.records import Clip, Document, Drop
+from schemas.store import Store
+from transforms import flac
+from transforms.compose.interleave import Interleave
+from transforms.compose.policies import pieces
+from transforms.select.filter import Filter
+
+UNITS = {
+    "seconds": "s",
+    "snr.snr_db": "dB",
+    "loudness.lufs": "LUFS",
+    "text_rate.words": "words",
+    "text_rate.words_per_second": "1/s",
+    "text_rate.chars_per_second": "1/s",
+}
+VERSIONS = (
+    "speechloom",
+    "apache-beam",
+    "av",
+    "ctranslate2",
+    "fasttext",
+    "faster-whisper",
+    "numpy",
+    "onnxruntime",
+    "pocketsphinx",
+    "pyarrow",
+    "silero-vad",
+    "soundfile",
+    "torch",
+)
+
+
+@dataclasses.dataclass
+class _Gathered:
+    """Sums over all rows of a run, filled block by block."""
+
+    values: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
+    missing: Counter[str] = dataclasses.field(default_factory=Counter)
+    shares: dict[str, dict[str, list[float]]] = dataclasses.field(default_factory=dict)
+    rows: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)  # picked clips
+    kept_items: int = 0
+    kept_seconds: float = 0.0
+
+
+def versions() -> tuple[tuple[str, str], ...]:
+    """The packages that a run's results depend on, where they are installed."""
+    found = ((name, keys.version_of(name)) for name in VERSIONS)
+    return tuple((name, version) for name, version in found if version != "absent")
+
+
+def summarize(
+    store: Store,
+    result: RunResult,
+    recipe_text: str,
+    funnel: Sequence[FunnelRow],
+    limits: Limits | None = None,
+) -> RunSummary:
+    """All that the report, the data card and the terminal show of a run."""
+    limits = limits or Limits()
+    gathered = _Gathered()
+    kept_cards: list[ClipCard] = []
+    dropped_cards: list[DroppedCard] = []
+    documents: list[DocumentCard] = []
+    for stream in result.streams:
+        verdicts = read_verdicts(store, stream.select_key, [b.id for b in stream.blocks])
+        picked = _pick(result.recipe.seed, verdicts, limits)
+        _gather(store, stream, verdicts, picked, gathered)
+        show = _Shower(store, stream, gathered, limits)
+        kept_cards += show.kept(verdicts, picked)
+        dropped_cards += show.dropped(verdicts, picked, result.recipe.seed)
+        documents += _documents(store, stream, result.recipe.seed, limits)
+    return RunSummary(
+        name=result.recipe.name,
+        recipe=recipe_text,
+        totals=_totals(result, funnel, gathered),
+        funnel=tuple(funnel),
+        device=result.device,
+        versions=versions(),
+        streams=tuple(s.outline.name for s in result.streams),
+        policy=", ".join(dict.fromkeys(policy_words(s.outline.interleave) for s in result.streams)),
+        histograms=tuple(_histograms(result, gathered)),
+        speakers=_shares(gathered, "speaker"),
+        languages=_shares(gathered, "language"),
+        licences=_shares(gathered, "licence"),
+        qualities=_shares(gathered, "quality"),
+        splits=_shares(gathered, "split"),
+        kept=tuple(kept_cards[: limits.kept]),
+        dropped=tuple(dropped_cards),
+        documents=tuple(documents[: limits.documents]),
+        shards=tuple(
+            ShardRow(
+                path=entry.name,
+                stream=entry.stream,
+                split=entry.split,
+                documents=entry.documents,
+                seconds=entry.seconds,
+                size=entry.bytes,
+                sha256=entry.sha256,
+                characters=entry.characters,
+            )
+            for entry in result.shards
+        ),
+        notices=tuple(_notices(result)),
+        limits=limits,
+    )
+
+
+def policy_words(interleave: Interleave) -> str:
+    """The default view in words: "fine, deterministic"."""
+    words = f"{interleave.granularity}, {interleave.policy.kind}"
+    return f"{words}, materialised" if interleave.materialize else words
+
+
+@dataclasses.dataclass(frozen=True)
+class _Picked:
+    kept: tuple[str, ...]
+    dropped: dict[tuple[str, str], tuple[str, ...]]  # (step, reason) -> clip ids
+
+    def ids(self) -> set[str]:
+        return {*self.kept, *(one for ids in self.dropped.values() for one in ids)}
+
+
+def _pick(seed: int, verdicts: pa.Table, limits: Limits) -> _Picked:
+    kept = verdicts.filter(verdicts["kept"])["id"].to_pylist()
+    lost = verdicts.filter(pc.invert(verdicts["kept"])).select(["id", "step", "reason"])
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for row in lost.to_pylist():
+        by_reason.setdefault((row["step"], row["reason"]), []).append(row["id"])
+    return _Picked(
+        kept=tuple(preview.pick(seed, "kept", kept, limits.kept)),
+        dropped={
+            which: tuple(preview.pick(seed, ":".join(which), ids, limits.dropped_per_reason))
+            for which, ids in sorted(by_reason.items())
+        },
+    )
+
+
+def _gather(
+    store: Store, stream: StreamResult, verdicts: pa.Table, picked: _Picked, into: _Gathered
+) -> None:
+    kept_ids = verdicts.filter(verdicts["kept"])
+    split_of = dict(zip(kept_ids["id"].to_pylist(), kept_ids["split"].to_pylist(), strict=True))
+    wanted = pa.array(sorted(picked.ids()), pa.string())
+    for block in stream.blocks:
+        rows = joined(store, block, stream.outline.measures)
+        rows = rows.append_column("seconds", seconds_of(rows))
+        for name in rows.column_names:
+            if pa.types.is_floating(rows[name].type) or pa.types.is_integer(rows[name].type):
+                if "." in name or name == "seconds":
+                    values = rows[name].drop_null().to_numpy()
+                    into.values.setdefault(name, []).append(values)
+                    into.missing[name] += rows[name].null_count
+        kept = rows.filter(pc.is_in(rows["id"], pa.array(list(split_of), pa.string())))
+        into.kept_items += kept.num_rows
+        into.kept_seconds += pc.sum(kept["seconds"]).as_py() or 0.0
+        _share(into, "speaker", kept, _speakers(kept))
+        _share(into, "language", kept, _languages(kept))
+        _share(into, "licence", kept, kept["licence"].to_pylist())
+        _share(into, "quality", kept, kept["quality"].to_pylist())
+        _share(into, "split", kept, [split_of[one] for one in kept["id"].to_pylist()])
+        for row in rows.filter(pc.is_in(rows["id"], wanted)).to_pylist():
+            into.rows[row["id"]] = row | {"split": split_of.get(row["id"], "")}
+
+
+def _speakers(rows: pa.Table) -> list[str]:
+    """Given names; speakers that a diarizer found are told apart within their recording only."""
+    return [
+        name if given else f"{name} of {recording[:8]}"
+        for name, given, recording in zip(
+            *(rows[c].to_pylist() for c in ("speaker", "speaker_given", "recording")), strict=True
+        )
+    ]
+
+
+def _languages(rows: pa.Table) -> list[str]:
+    heard = (
+        rows["language.language"].to_pylist() if "language.language" in rows.column_names else []
+    )
+    carried = rows["language"].to_pylist()
+    return [
+        one or other or "unknown"
+        for one, other in zip(heard or [None] * len(carried), carried, strict=True)
+    ]
+
+
+def _share(into: _Gathered, kind: str, rows: pa.Table, names: Iterable[str]) -> None:
+    table = into.shares.setdefault(kind, {})
+    for name, seconds in zip(names, rows["seconds"].to_pylist(), strict=True):
+        entry = table.setdefault(name, [0, 0.0])
+        entry[0] += 1
+        entry[1] += seconds
+
+
+def _shares(gathered: _Gathered, kind: str) -> tuple[Share, ...]:
+    table = gathered.shares.get(kind, {})
+    return tuple(
+        Share(name=name, items=int(entry[0]), seconds=entry[1])
+        for name, entry in sorted(table.items(), key=lambda pair: (-pair[1][1], pair[0]))
+    )
+
+
+def thresholds(stream: StreamResult) -> dict[str, list[Threshold]]:
+    """The limits that filters set, by the column that they judge."""
+    found: dict[str, list[Threshold]] = {}
+    for step in stream.outline.select:
+        if not isinstance(step, Filter):
+            continue
+        for predicate in step.predicates():
+            limit = predicate.threshold()
+            if limit is None or predicate.kind not in ("min", "max"):
+                continue
+            direction: Direction = "min" if predicate.kind == "min" else "max"
+            name = f"{step.name()}.{_setting(step, predicate.code, direction, predicate.column)}"
+            found.setdefault(predicate.column, []).append(
+                Threshold(value=limit, direction=direction, field=name)
+            )
+    return found
+
+
+def _setting(step: Filter, code: str, direction: str, column: str) -> str:
+    if code == "where":
+        return f"where.{column}.{direction}"
+    return next((name for found, name, _ in step.conditions() if found == code), code)
+
+
+def _histograms(result: RunResult, gathered: _Gathered) -> Iterator[Any]:
+    limits_of: dict[str, list[Threshold]] = {}
+    for stream in result.streams:
+        for column, found in thresholds(stream).items():
+            limits_of.setdefault(column, []).extend(found)
+    for name, blocks in gathered.values.items():
+        values = np.concatenate(blocks) if blocks else np.zeros(0)
+        if len(values):
+            yield histogram.of_values(
+                name,
+                UNITS.get(name, ""),
+                values,
+                tuple(dict.fromkeys(limits_of.get(name, []))),
+                gathered.missing[name],
+            )
+
+
+@dataclasses.dataclass
+class _Shower:
+    """Makes cards of picked clips: their rows are gathered, their samples are read here."""
+
+    store: Store
+    stream: StreamResult
+    gathered: _Gathered
+    limits: Limits
+
+    def kept(self, verdicts: pa.Table, picked: _Picked) -> list[ClipCard]:
+        return [self._card(name) for name in picked.kept]
+
+    def dropped(self, verdicts: pa.Table, picked: _Picked, seed: int) -> list[DroppedCard]:
+        """Clips that select dropped, with audio; then what annotate and hear dropped."""
+        rows = {
+            row["id"]: row
+            for row in verdicts.filter(
+                pc.is_in(verdicts["id"], pa.array(sorted(picked.ids()), pa.string()))
+            ).to_pylist()
+        }
+        cards = []
+        directions = {
+            (column, t.value): t.direction
+            for column, found in thresholds(self.stream).items()
+            for t in found
+        }
+        by_value = {value: direction for (_, value), direction in directions.items()}
+        for (step, reason), ids in picked.dropped.items():
+            for name in ids:
+                row = rows[name]
+                cards.append(
+                    DroppedCard(
+                        step=step,
+                        reason=reason,
+                        clip=self._card(name),
+                        score=row["score"],
+                        threshold=row["threshold"],
+                        direction=by_value.get(row["threshold"]),
+                        detail=row["detail"] or "",
+                    )
+                )
+        return cards + self._before_select(seed)
+
+    def _before_select(self, seed: int) -> list[DroppedCard]:
+        """What left before there was a row: no transcript, and samples were not stored."""
+        roots = (
+            (self.stream.heard, sorted(self.stream.census.recordings)),
+            (self.stream.annotated, sorted(self.stream.census.tasks)),
+            (self.stream.arranged, sorted(self.stream.census.tasks)),
+        )
+        found: dict[tuple[str, str], list[Drop]] = {}
+        for known, ids in roots:
+            for name, mine in sorted(known.commits_of(ids).items()):
+                for drop in commits.records(self.store, name, "drop", Drop):
+                    if drop.root in mine:
+                        found.setdefault((drop.step, drop.reason), []).append(drop)
+        for drop in self.stream.census.drops:
+            found.setdefault((drop.step, drop.reason), []).append(drop)
+        cards = []
+        for (step, reason), drops in sorted(found.items()):
+            by_id = {f"{d.id}:{d.start}:{d.end}": d for d in drops}
+            for name in preview.pick(
+                seed, f"{step}:{reason}", by_id, self.limits.dropped_per_reason
+            ):
+                drop = by_id[name]
+                cards.append(
+                    DroppedCard(
+                        step=step,
+                        reason=reason,
+                        clip=ClipCard(
+                            id=drop.id,
+                            seconds=drop.seconds,
+                            start=drop.start,
+                            end=drop.end,
+                            source=self._source(drop),
+                            stream=self.stream.outline.name,
+                        ),
+                        score=drop.score,
+                        threshold=drop.threshold,
+                        detail=drop.detail,
+                    )
+                )
+        return cards
+
+    def _source(self, drop: Drop) -> str:
+        census = self.stream.census
+        if drop.root in census.recordings:
+            return census.recordings[drop.root].uri
+        if drop.root in census.sources_of:
+            return census.sources_of[drop.root][0].uri
+        return ""
+
+    def _card(self, name: str) -> ClipCard:
+        row = self.gathered.rows[name]
+        clip = self._clip(row["task"], name)
+        audio, held = self._audio(clip)
+        scores = tuple(
+            ClipScore(name=column, value=value, unit=UNITS.get(column, ""))
+            for column, value in row.items()
+            if "." in column and value is not None
+        )
+        engine = next((t.engine for t in clip.transcripts if t.text == clip.text), "")
+        return ClipCard(
+            id=name,
+            seconds=clip.seconds,
+            audio=audio,
+            audio_seconds=held,
+            rate=clip.rate,
+            start=clip.start,
+            end=clip.end,
+            text=clip.text,
+            quality=clip.quality,
+            engine=engine,
+            speaker=clip.speaker,
+            language=row.get("language.language") or clip.language or "",
+            source=row["source"] or "",
+            licence=row["licence"] or "",
+            stream=self.stream.outline.name,
+            split=row["split"],
+            scores=scores,
+        )
+
+    def _clip(self, task: str, name: str) -> Clip:
+        commit = self.stream.annotated.done[task]
+        return next(clip for clip in clips_of(self.store, commit)[task] if clip.id == name)
+
+    def _audio(self, clip: Clip) -> tuple[bytes | None, float]:
+        if clip.audio is None:
+            return None, 0.0
+        data = fetch_from(self.store, self.stream.outline.hear_key, clip.audio)
+        most = clip.audio.start + int(self.limits.preview_seconds * clip.rate)
+        pcm = flac.decode(data, clip.audio.start, min(clip.audio.end, most))
+        return preview.flac(pcm, clip.rate, self.limits.preview_seconds)
+
+
+def _documents(
+    store: Store, stream: StreamResult, seed: int, limits: Limits
+) -> Iterator[DocumentCard]:
+    """Some documents as a trainer would meet them under the stream's default policy."""
+    names = sorted(stream.arranged.commits_of(sorted(stream.census.tasks)))
+    where = {
+        row: name
+        for name in names
+        for row in commits.column(store, name, "row", ["document.id"])["document"]
+        .combine_chunks()
+        .field("id")
+        .to_pylist()
+    }
+    for picked in preview.pick(seed, "documents", where, limits.documents):
+        yield document_card(documents_of(store, where[picked])[picked], stream, seed)
+
+
+def document_card(document: Document, stream: StreamResult, seed: int) -> DocumentCard:
+    """A document dealt out by the stream's view and policy; a materialised one as it is stored."""
+    return DocumentCard(
+        id=document.id,
+        stream=document.stream,
+        split=document.split,
+        seconds=document.seconds,
+        chunks=tuple(_chunks(document, stream.outline.interleave, seed)),
+        speaker=", ".join(sorted({chunk.speaker for chunk in document.chunks})),
+        language=document.language,
+        licence=document.licence,
+        source=document.source,
+        quality=document.quality,
+    )
+
+
+def _chunks(document: Document, interleave: Interleave, seed: int) -> Iterator[DocumentChunk]:
+    if interleave.materialize:
+        for chunk in document.chunks:
+            yield DocumentChunk(
+                modality="text" if chunk.modality == "text" else "speech",
+                start=chunk.start,
+                end=chunk.end,
+                text=chunk.text,
+                speaker=chunk.speaker,
+                gap=max(chunk.gap, 0.0),
+            )
+        return
+    view = interleave.view(document.chunks)
+    chance = rng(seed, interleave.name(), document.id)
+    for piece in pieces(view, interleave.policy, chance, document.rate):
+        chunk = view[piece.chunk]
+        yield DocumentChunk(
+            modality=piece.side,
+            start=piece.start,
+            end=piece.end,
+            text=chunk.text[slice(*piece.characters)],
+            speaker=chunk.speaker,
+            gap=max(chunk.gap, 0.0),
+        )
+
+
+def _totals(result: RunResult, funnel: Sequence[FunnelRow], gathered: _Gathered) -> Totals:
+    decoded = sum(row.seconds_in or 0.0 for row in funnel if row.step == "decode")
+    drops = [drop for row in funnel for drop in row.drops]
+    return Totals(
+        sources=sum(len(s.census.sources) + len(s.census.drops) for s in result.streams),
+        recordings=sum(len(s.census.recordings) for s in result.streams),
+        recorded_seconds=decoded,
+        clips=gathered.kept_items,
+        clip_seconds=gathered.kept_seconds,
+        documents=sum(entry.documents for entry in result.shards),
+        document_seconds=sum(entry.seconds for entry in result.shards),
+        dropped_items=sum(drop.items for drop in drops),
+        dropped_seconds=sum(drop.seconds for drop in drops),
+        speakers=len(gathered.shares.get("speaker", {})),
+    )
+
+
+def _notices(result: RunResult) -> Iterator[str]:
+    if any(stream.limited for stream in result.streams):
+        yield "A trial run: --limit took only part of DATA."
