@@ -23,6 +23,7 @@ KEY = re.compile(r"[a-z0-9_-]{1,64}")
 ID = re.compile(r"[0-9a-f]{32}(?:[0-9a-f]{32})?")
 STREAM = re.compile(r"[a-z0-9_-]{1,32}")
 SURROGATE = re.compile("[\ud800-\udfff]")
+ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")  # how JSON can smuggle one in
 NO_WORDS = -1  # word_chunk of the one entry that stands where a document has no words
 UNKNOWN = -1.0  # word_confidence where the engine gives none
 
@@ -202,7 +203,10 @@ def _fields(data: bytes, where: str) -> dict[str, Any]:
         return dict(found)
 
     try:
-        fields = json.loads(data.decode("utf-8"), parse_constant=constant, object_pairs_hook=pairs)
+        text = data.decode("utf-8")
+        fields = json.loads(text, parse_constant=constant, object_pairs_hook=pairs)
+        if ESCAPED.search(text) and SURROGATE.search(json.dumps(fields, ensure_ascii=False)):
+            raise ValueError("it holds a lone surrogate")
     except (ValueError, RecursionError) as error:  # covers UnicodeDecodeError, JSONDecodeError
         raise ShardError("bad_json", f"{where}: not a JSON document: {error}") from error
     if not isinstance(fields, dict):
@@ -213,25 +217,24 @@ def _fields(data: bytes, where: str) -> dict[str, Any]:
 def _check_type(fields: dict[str, Any], name: str, kind: type, where: str) -> None:
     if name not in fields:
         _refuse(where, f"no field {name}")
-    if not _is(fields[name], kind):
+    if not _all([fields[name]], kind):
         _refuse(where, f"{name} is {fields[name]!r:.80}, not {kind.__name__}")
 
 
 def _check_list(fields: dict[str, Any], name: str, kind: type, where: str) -> int:
+    """The length of a list whose items all have one type."""
     _check_type(fields, name, list, where)
-    for place, item in enumerate(fields[name]):
-        if not _is(item, kind):
-            _refuse(where, f"{name}[{place}] is {item!r:.80}, not {kind.__name__}")
+    if not _all(fields[name], kind):
+        place = next(i for i, item in enumerate(fields[name]) if not _all([item], kind))
+        _refuse(where, f"{name}[{place}] is {fields[name][place]!r:.80}, not {kind.__name__}")
     return len(fields[name])
 
 
-def _is(value: Any, kind: type) -> bool:
-    """Exactly this type, finite, and a string that UTF-8 can hold (JSON can escape a surrogate)."""
-    if type(value) is not kind:
-        return False
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return not isinstance(value, str) or SURROGATE.search(value) is None
+def _all(values: list[Any], kind: type) -> bool:
+    """Whether all are exactly of this type (no bool for an int), and finite."""
+    return set(map(type, values)) <= {kind} and (
+        kind is not float or all(map(math.isfinite, values))
+    )
 
 
 def _document(fields: dict[str, Any]) -> Document:
