@@ -151,3 +151,9 @@ def test_what_is_no_file(tmp_path):
         DigestMemory().digest(str(tmp_path / "pipe"))  # and does not hang
     with pytest.raises(FileNotFoundError):
         DigestMemory().digest(str(tmp_path / "gone"))
+
+
+def test_a_file_that_holds_more_than_it_says():
+    """As files of /proc do, whose size is 0 and whose times stand still."""
+    with pytest.raises(FileChanged):
+        DigestMemory().digest("/proc/self/status")

@@ -113,6 +113,8 @@ def test_names_of_columns(put):
         ("audio\nhttps://example.org/a.wav\n", 2, "not a local path"),
         ("audio\nfile:///a.wav\n", 2, "belongs in the column uri"),
         ("uri\nfile://host/a.wav\n", 2, "not a plain file: uri"),
+        ("uri\nfile:///a?b.wav\n", 2, "not a plain file: uri"),
+        ("uri\nfile:///a#b.wav\n", 2, "not a plain file: uri"),
         ("uri\nfile:///a%00.wav\n", 2, "NUL"),
         ("audio\na\0.wav\n", 2, "NUL"),
         (f"audio,text\na.wav,{'x' * (MAX_TEXT + 1)}\n", 2, "at most 100000"),
