@@ -22,7 +22,9 @@ export DATA RECIPE OUT RUNNER
 # pytest's own arguments: make test TESTS="tests/schemas -k strict"
 TESTS ?=
 # The marks that need something besides this repository and minutes: see pyproject.toml.
-NOT_IN_TEST := not slow and not browser and not flink and not fuzz
+NOT_IN_TEST := not slow and not browser and not corpus and not flink and not fuzz
+# Test processes: each loads the models it needs, so more than two pay only on many cores.
+JOBS ?= 2
 FUZZ_ITEMS ?= 10000
 
 # One thread per process: results do not depend on the number of cores, and the work is parallel
@@ -112,7 +114,7 @@ plan: $(if $(strip $(DATA)),$(VENV)/.stamp)
 	  --runner "$$RUNNER" $(ARGS)
 
 test: $(VENV)/.stamp
-	@$(BIN)/python -m pytest -q -m '$(NOT_IN_TEST)' $(TESTS)
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m '$(NOT_IN_TEST)' $(TESTS) </dev/null
 
 check: $(VENV)/.stamp
 	@$(BIN)/ruff check .
