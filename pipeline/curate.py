@@ -35,7 +35,7 @@ from schemas.ids import digest_of
 from schemas.manifest import ShardEntry
 from schemas.records import Drop, Recording
 from schemas.store import Store
-from transforms.gather.found import Found
+from transforms.gather.found import DataError, Found, shown
 from transforms.gather.listing import find
 
 SECONDS_PER_WORKER = 300.0  # planned audio that pays for the start of one more worker
@@ -173,6 +173,7 @@ class Curator:
         key = outlines.gather_key()
         if self.options.rehash:
             gathering.forget(self.store, key)
+        refuse_nested(self.options)
         generation = gathering.generation(self.store, key)
         found = list(find(self.options.data, line.crawl))
         looks = {
@@ -314,6 +315,20 @@ class Curator:
         todo = [part for part in parts if not reuse(self.store, key, part)]
         self._work("compose", key, ShardJob(**self._common(key)), todo)
         return key, tuple(entry_of(self.store, key, part) for part in parts)
+
+
+def refuse_nested(options: Options) -> None:
+    """OUT inside DATA would make results into input."""
+    store = Store(options.out)
+    if store.remote or not os.path.isdir(options.data):
+        return
+    data, out = os.path.realpath(options.data), os.path.realpath(store.url)
+    if out == data or out.startswith(data.rstrip("/") + "/"):
+        raise DataError(
+            shown(options.data),
+            f"OUT ({shown(options.out)}) lies inside DATA, so results would become input",
+            "Name an OUT outside it.",
+        )
 
 
 def _answer(

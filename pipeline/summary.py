@@ -184,11 +184,11 @@ def _gather(
         rows = joined(store, block, stream.outline.measures)
         rows = rows.append_column("seconds", seconds_of(rows))
         for name in rows.column_names:
-            if pa.types.is_floating(rows[name].type) or pa.types.is_integer(rows[name].type):
-                if "." in name or name == "seconds":
-                    values = rows[name].drop_null().to_numpy()
-                    into.values.setdefault(name, []).append(values)
-                    into.missing[name] += rows[name].null_count
+            kind = rows[name].type
+            number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
+            if number and ("." in name or name == "seconds"):
+                into.values.setdefault(name, []).append(rows[name].drop_null().to_numpy())
+                into.missing[name] += rows[name].null_count
         kept = rows.filter(pc.is_in(rows["id"], pa.array(list(split_of), pa.string())))
         into.kept_items += kept.num_rows
         into.kept_seconds += pc.sum(kept["seconds"]).as_py() or 0.0

@@ -72,10 +72,25 @@ def look_id(path: str, generation: int) -> str | None:
     return digest_of("look", name, state.st_size, state.st_mtime_ns, str(state.st_ino), generation)
 
 
+def _size(path: str) -> float:
+    """Bytes of a file; 0 where it went away since it was found, which crawl will tell."""
+    try:
+        return float(os.stat(path).st_size)
+    except OSError:
+        return 0.0
+
+
+def _modified_ns(path: str) -> int | None:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return None
+
+
 def plan_gather(items: Sequence[tuple[str, Found]], run: str) -> list[GatherPart]:
     """Parts of files, by bytes. The run is part of their ids: an unsettled look is taken anew."""
     by_id = dict(items)
-    sizes = {name: float(os.stat(found.path).st_size) for name, found in by_id.items()}
+    sizes = {name: _size(found.path) for name, found in by_id.items()}
     return [
         GatherPart(
             id=part_id(found.members, run),
@@ -91,7 +106,6 @@ class GatherJob(SimpleJob):
     phase: ClassVar[str] = "gather"
 
     crawl: Crawl
-    door: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
     def run_part(self, part: GatherPart) -> None:
         rows: list[Look] = []
@@ -103,7 +117,8 @@ class GatherJob(SimpleJob):
                 answer = next(iter(self.crawl([found], door.probe, DigestMemory())))
                 if isinstance(answer, Fetched):
                     rows.append(Look(id=name, recording=answer.recording))
-                    if started - os.stat(found.path).st_mtime_ns >= RACY_NS:
+                    modified = _modified_ns(found.path)
+                    if modified is not None and started - modified >= RACY_NS:
                         done.append(Done(id=name, seconds=answer.recording.seconds))
                 else:
                     drops.append(answer)
