@@ -1,0 +1,13 @@
+"""`speechloom explain`."""
+
+import argparse
+import sys
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+def run(arguments: argparse.Namespace) -> int:
+    print("speechloom: explain is not finished yet", file=sys.stderr)
+    return 1

@@ -1,0 +1,13 @@
+"""`speechloom gc`."""
+
+import argparse
+import sys
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+def run(arguments: argparse.Namespace) -> int:
+    print("speechloom: gc is not finished yet", file=sys.stderr)
+    return 1
