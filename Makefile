@@ -85,9 +85,9 @@ $(VENV)/.stamp: pyproject.toml constraints.txt
 	         /Building (wheel|editable) for .*started/ { \
 	           sub(/^ */, ""); sub(/ \(.*/, ""); print "setup:   " $$0; fflush() } \
 	         /^Installing collected/ { print "setup:   unpacking (a minute or two)"; fflush() }' \
-	  || { tail -n 15 $(VENV)/setup.log >&2; \
+	  || { grep -iE 'error|warning' $(VENV)/setup.log | awk '!seen[$$0]++' | tail -n 8 >&2 || true; \
 	       echo >&2; \
-	       echo 'make: set-up failed; the lines above are the end of $(VENV)/setup.log.' >&2; \
+	       echo 'make: set-up failed; above is the gist of $(VENV)/setup.log.' >&2; \
 	       echo '  no connection or a time-out  -> run the same command again: it goes on from here' >&2; \
 	       echo '  "No space left"              -> free 10 GB, here and in the folder TMPDIR names' >&2; \
 	       echo '  fasttext does not build      -> it needs a C++ compiler: apt-get install g++ python3-dev' >&2; \
