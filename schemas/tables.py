@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 @functools.cache
-def _hints(record: type) -> dict[str, Any]:
+def _hints(record: Any) -> dict[str, Any]:
     return typing.get_type_hints(record)
 
 
@@ -56,22 +56,33 @@ def arrow_schema(record: type) -> pa.Schema:
     )
 
 
-def _decode(hint: Any, value: Any) -> Any:
-    if value is None:
-        return None
+def _decoder(hint: Any) -> Callable[[Any], Any] | None:
+    """What turns a plain value into a field's; None where it is one already."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        return _decode(next(a for a in arguments if a is not type(None)), value)
+        inner = _decoder(next(a for a in arguments if a is not type(None)))
+        return inner and (lambda value: None if value is None else inner(value))
     if origin is tuple:
-        return tuple(_decode(arguments[0], item) for item in value)
+        item = _decoder(arguments[0])
+        return tuple if item is None else lambda value: tuple([item(one) for one in value])
     if dataclasses.is_dataclass(hint):
-        return from_row(typing.cast(type, hint), value)
-    return value
+        return functools.partial(from_row, hint)
+    return None
+
+
+@functools.cache
+def _decoders(record: Any) -> dict[str, Callable[[Any], Any] | None]:
+    return {name: _decoder(hint) for name, hint in _hints(record).items()}
 
 
 def from_row(record: type[R], row: Mapping[str, Any]) -> R:
     """A record from a row of plain values, as `pa.Table.to_pylist` gives them."""
-    return record(**{name: _decode(hint, row[name]) for name, hint in _hints(record).items()})
+    return record(
+        **{
+            name: row[name] if decode is None else decode(row[name])
+            for name, decode in _decoders(record).items()
+        }
+    )
 
 
 def to_row(record: Any) -> dict[str, Any]:
