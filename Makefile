@@ -88,7 +88,8 @@ $(VENV)/.stamp: pyproject.toml constraints.txt
 	  || { grep -iE 'error|warning' $(VENV)/setup.log | awk '!seen[$$0]++' | tail -n 8 >&2 || true; \
 	       echo >&2; \
 	       echo 'make: set-up failed; above is the gist of $(VENV)/setup.log.' >&2; \
-	       echo '  no connection or a time-out  -> run the same command again: it goes on from here' >&2; \
+	       echo '  no connection, a time-out    -> run the same command again: it goes on from here' >&2; \
+	       echo '  "conflicting dependencies"   -> mostly no connection, too: pip cannot tell' >&2; \
 	       echo '  "No space left"              -> free 10 GB, here and in the folder TMPDIR names' >&2; \
 	       echo '  fasttext does not build      -> it needs a C++ compiler: apt-get install g++ python3-dev' >&2; \
 	       echo '  "No matching distribution"   -> the pins are made for Python 3.11: make PYTHON=python3.11' >&2; \
