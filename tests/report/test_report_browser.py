@@ -31,6 +31,16 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH"),
 ]
 
+# The least share of all pixels that a colour of the style sheet takes.
+LEAST = {
+    "speech": 2e-4,
+    "text": 2e-4,
+    "kept": 1e-4,
+    "lost": 1e-4,
+    "speech-ground": 2e-3,
+    "text-ground": 2e-3,
+    "column": 1e-3,
+}
 DARK = "--blink-settings=preferredColorScheme=0"
 
 
@@ -60,9 +70,19 @@ class Browser:
 
         return np.asarray(Image.open(image).convert("RGB"))
 
-    def ask(self, page: Path, *flags: str) -> str:
-        """The title of the page once its script, added by a test, has answered."""
-        done = self.start(page, "--dump-dom", "--virtual-time-budget=5000", *flags)
+    def ask(self, page: Path, width: int, *flags: str) -> str:
+        """What the script that a test added to a page of a width says of it to its parent.
+
+        In a frame, because a headless window is never narrower than 500 pixels here.
+        """
+        outer = page.with_name("outer.html")
+        outer.write_text(
+            "<!doctype html><title>silent</title><script>onmessage = e => document.title = e.data"
+            f'</script><iframe src="{page.name}" width="{width}" height="900" frameborder="0">',
+            encoding="utf-8",
+        )
+        flags = ("--window-size=1400,1000", "--virtual-time-budget=5000", *flags)
+        done = self.start(outer, "--dump-dom", *flags)
         found = re.search(r"<title>(.*?)</title>", done.stdout, re.S)
         assert found, done.stdout[:500]
         return found[1]
@@ -96,11 +116,10 @@ def share_of(image: np.ndarray, colour: tuple[int, int, int]) -> float:
 def test_it_is_seen_with_its_colours(
     browser: Browser, report: Path, width: int, scheme: int, flags: tuple[str, ...]
 ) -> None:
-    image = browser.look(report, width, 9000 if width > 1000 else 16000, *flags)
+    image = browser.look(report, width, 7000 if width > 1000 else 14000, *flags)
     assert image.shape[1] == width
     assert share_of(image, colours("ground")[scheme]) > 0.4
-    for name, least in (("speech", 2e-4), ("text", 2e-4), ("kept", 1e-4), ("lost", 1e-4),
-                        ("speech-ground", 2e-3), ("text-ground", 2e-3), ("column", 1e-3)):  # fmt: skip
+    for name, least in LEAST.items():
         assert share_of(image, colours(name)[scheme]) > least, name
         # the other scheme's colour is not there: the scheme was followed
         if name in ("speech-ground", "text-ground"):
@@ -110,12 +129,14 @@ def test_it_is_seen_with_its_colours(
 
 
 def scripted(report: Path, script: str) -> Path:
-    """A copy of the report whose policy lets one script of the test run."""
+    """A copy of the report whose policy lets one script of the test run, which says `tell`."""
     text = report.read_text(encoding="utf-8").replace("&#x27;", "'")
     assert POLICY in text
     text = text.replace(POLICY, POLICY + "; script-src 'unsafe-inline'")
     copy = report.with_name("scripted.html")
-    copy.write_text(text.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
+    tell = "const tell = x => parent.postMessage(String(x), '*');"
+    text = text.replace("</body>", f"<script>{tell} {script}</script></body>")
+    copy.write_text(text, encoding="utf-8")
     return copy
 
 
@@ -124,18 +145,18 @@ def test_nothing_sticks_out_sideways(browser: Browser, report: Path, width: int)
     page = scripted(
         report,
         "for (const d of document.querySelectorAll('details')) d.open = true;"
-        "document.title = innerWidth + ' ' + document.documentElement.scrollWidth;",
+        "tell(innerWidth + ' ' + document.documentElement.scrollWidth);",
     )
-    assert browser.ask(page, f"--window-size={width},900") == f"{width} {width}"
+    assert browser.ask(page, width) == f"{width} {width}"
 
 
 def test_the_funnel_fits_a_phone(browser: Browser, report: Path) -> None:
     page = scripted(
         report,
         "const box = document.querySelector('.funnel').parentElement;"
-        "document.title = box.scrollWidth - box.clientWidth;",
+        "tell(box.scrollWidth - box.clientWidth);",
     )
-    assert browser.ask(page, "--window-size=390,900") == "0"
+    assert browser.ask(page, 390) == "0"
 
 
 def test_previews_play_under_the_report_s_own_policy(
@@ -144,10 +165,10 @@ def test_previews_play_under_the_report_s_own_policy(
     page = scripted(
         report,
         "const a = document.querySelector('audio');"
-        "a.onloadedmetadata = () => document.title = 'seconds ' + a.duration;"
-        "a.onerror = () => document.title = 'error ' + a.error.message; a.preload = 'auto';",
+        "a.onloadedmetadata = () => tell('seconds ' + a.duration);"
+        "a.onerror = () => tell('error ' + a.error.message); a.preload = 'auto';",
     )
-    assert browser.ask(page) == "seconds 2"
+    assert browser.ask(page, 800) == "seconds 2"
     assert run.kept[0].audio and base64.b64encode(run.kept[0].audio).decode() in page.read_text()
 
 
@@ -171,10 +192,10 @@ def test_words_stand_out_from_their_ground(browser: Browser, report: Path) -> No
       const ratio = (a + 0.05) / (b + 0.05);
       if (ratio < worst[0]) worst = [ratio, e.tagName + '.' + e.getAttribute('class')];
     }
-    document.title = worst[0].toFixed(2) + ' ' + worst[1];
+    tell(worst[0].toFixed(2) + ' ' + worst[1]);
     """
     for flags in ((), (DARK,)):
-        answer = browser.ask(scripted(report, script), *flags)
+        answer = browser.ask(scripted(report, script), 1280, *flags)
         assert 4.5 <= float(answer.split()[0]) < 99, answer
 
 
@@ -210,7 +231,7 @@ def hostile(address: str) -> str:
         f'"></title></style><img src="{address}/img" onerror="document.title=1">'
         f'<script>fetch("{address}/script")</script><link rel=stylesheet href="{address}/css">'
         f"<style>body{{background:url({address}/url)}}</style>"
-        f'<iframe src="{address}/frame"></iframe><svg onload=alert(1)>'
+        f'<iframe src="{address}/frame"></iframe><svg onload="document.title=2">'
     )
 
 
@@ -221,8 +242,8 @@ def test_hostile_words_run_nothing_and_ask_for_nothing(
     page = tmp_path / "hostile.html"
     words = hostile(address) + "".join(PAYLOADS)
     page.write_text(render_html(with_text(run, words)), encoding="utf-8")
-    image = browser.look(page, 1280, 3000)
-    assert share_of(image, colours("speech")[0]) >= 0 and asked == []
+    browser.look(page, 1280, 3000)
+    assert asked == []
     done = browser.start(page, "--dump-dom", "--virtual-time-budget=3000")
     assert "CONSOLE" not in done.stderr and asked == []
     for forbidden in ("<script", "<img", "<iframe", "<svg onload", '<link rel="stylesheet"'):
