@@ -21,6 +21,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from transforms.door_process import Child, ChildLost
 from transforms.door_words import (
     CODES,
     HEADER,
@@ -31,7 +32,6 @@ from transforms.door_words import (
     Limits,
     MediaError,
 )
-from transforms.door_process import Child, ChildLost
 from transforms.step import AudioSink
 
 __all__ = ["CODES", "ChannelMode", "Claims", "Decoded", "Door", "DoorError", "Limits", "MediaError"]

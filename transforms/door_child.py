@@ -23,11 +23,13 @@ from collections.abc import Generator
 from typing import Any
 
 import av
+import av.error
 import numpy as np
 import soxr
 
+from transforms.door_claims import claims
 from transforms.door_decode import decoded
-from transforms.door_open import Bytes, claims, opened
+from transforms.door_open import Bytes, opened
 from transforms.door_words import (
     HEADER,
     REQUEST,
@@ -39,6 +41,8 @@ from transforms.door_words import (
 
 _PR_SET_PDEATHSIG = 1
 _PARENT_GONE = 3
+# What reading a damaged header's fields may raise in PyAV; anything else is a bug of ours.
+_ODD = (av.error.FFmpegError, UnicodeError, EOFError, OverflowError, ZeroDivisionError)
 CPU_STEP = 16  # blocks between two looks at the processor limit
 
 
@@ -127,6 +131,8 @@ def _answer(question: dict[str, Any], descriptor: int) -> None:
         _say({"code": error.code, "detail": error.detail[:300]})
     except MemoryError:
         _say({"code": "memory", "detail": "an allocation failed"})
+    except _ODD as error:
+        _say({"code": "broken", "detail": f"{type(error).__name__}: {error}"[:300]})
     except Exception:
         _say({"bug": traceback.format_exc()[-4000:]})
 

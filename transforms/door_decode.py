@@ -1,8 +1,9 @@
 """An opened track to PCM16 blocks, up to its end or to the first damage. Runs in the child only.
 
 A damaged file keeps the prefix that decoded, marked partial: what comes after damage may be
-misplaced in time. What a header says is never believed: limits count decoded frames. Frames are
-joined end to end, so a gap in a stream's own timestamps closes.
+misplaced in time. (MP3 and ADTS go on: splices leave packets that are no audio.) What a header
+says is never believed: limits count decoded frames. Frames are joined end to end, so a gap in a
+stream's own timestamps closes.
 """
 
 from collections.abc import Generator, Iterator
@@ -11,16 +12,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from transforms.door_claims import missing
 from transforms.door_mix import Mixdown
-from transforms.door_open import Track, check_shape, stated_seconds
+from transforms.door_open import Track, check_shape
 from transforms.door_words import ChannelMode, Limits, MediaError
 
 BLOCK_FRAMES = 1 << 16  # frames mixed and resampled at a time: 4 s at 16 kHz
-LEADING_ERRORS = 8  # packets that may fail before the first frame (a stream cut out of another)
-# a stated duration that is missed by more than both of these means that the file broke off
-MISSING_SECONDS = 0.5
-MISSING_SHARE = 0.02
-_ESTIMATED = frozenset({"mp3", "aac", "mpegts"})  # containers whose duration is a guess
+# Packets in a row that may fail before the first frame (a stream cut out of another), and at any
+# place in formats that find their own way back: spliced podcasts have tags between their frames.
+PASSED_OVER = 8
+_SELF_SYNCHRONISING = frozenset({"mp3", "aac"})
 
 
 def blocks(track: Track) -> Iterator[tuple[npt.NDArray[Any], int]]:
@@ -79,23 +80,27 @@ def _frames(track: Track) -> Iterator[Any]:
 
     bad = (av.error.FFmpegError, OSError, ValueError, EOFError)
     packets = track.container.demux(track.stream)
-    failed = 0
+    failed = total = 0
     while True:
         try:
             packet = next(packets, None)
             if packet is None:
                 return
+            if packet.has_sidedata("encryption_info"):  # ciphertext decodes to noise
+                raise MediaError("unsupported_codec", "encrypted")
             frames = packet.decode()
         except MemoryError:
             raise
         except bad as error:
             if track.file.failure is not None:
                 raise MediaError("io", str(track.file.failure)) from error
-            failed += 1
-            track.damage = f"{type(error).__name__}: {error}"
-            if track.frames or failed > LEADING_ERRORS:
+            failed, total = failed + 1, total + 1
+            track.damage = f"{total} packet(s) did not decode: {error}"
+            astray = track.frames and track.format not in _SELF_SYNCHRONISING
+            if astray or failed > PASSED_OVER:
                 return
             continue
+        failed = 0 if frames else failed
         for frame in frames:
             if frame.samples > 0:
                 yield frame
@@ -131,7 +136,7 @@ def decoded(
 
 def _summary(track: Track, mixdown: Mixdown, limits: Limits) -> dict[str, Any]:
     seconds = mixdown.length / mixdown.rate
-    damage = track.damage or _missing(track)
+    damage = track.damage or missing(track)
     if not mixdown.length:
         if damage:
             raise MediaError("broken", damage)
@@ -153,20 +158,3 @@ def _summary(track: Track, mixdown: Mixdown, limits: Limits) -> dict[str, Any]:
         "partial": bool(damage),
         "detail": damage,
     }
-
-
-def _missing(track: Track) -> str:
-    """Whether the header states clearly more than came out: a cut file may decode silently."""
-    stated = stated_seconds(track)
-    if track.format in _ESTIMATED or (track.format == "wav" and _is_unknown_size(track)):
-        return ""
-    if stated - track.seconds > max(MISSING_SECONDS, MISSING_SHARE * stated):
-        return f"states {stated:.3f} s, holds {track.seconds:.3f} s"
-    return ""
-
-
-def _is_unknown_size(track: Track) -> bool:
-    """Streamed WAV writes a size of about 2 or 4 GiB that means "until the end"."""
-    context = track.stream.codec_context
-    stated = stated_seconds(track) * (context.bit_rate or 0) / 8
-    return bool(stated >= 0x7FFFF000 - 4096)

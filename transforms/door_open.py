@@ -12,7 +12,6 @@ are playlists, not audio.
 
 import contextlib
 import dataclasses
-import math
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NoReturn
 
@@ -20,7 +19,6 @@ from transforms.door_words import (
     MAX_CHANNELS,
     MAX_RATE,
     MIN_RATE,
-    Claims,
     MediaError,
 )
 
@@ -43,11 +41,16 @@ DECODERS = frozenset(
     }
 )
 
+ENCRYPTED = frozenset({"drms", "enca"})  # MP4 sample entries of protected audio
+
 _MAGIC = (  # (offset, bytes): what only an allowed container begins with
     *((0, magic) for magic in (b"RIFF", b"RF64", b"BW64", b"riff\x2e", b"FORM", b"caff")),
     *((0, magic) for magic in (b"fLaC", b"OggS", b"ID3", b"\x1a\x45\xdf\xa3")),
     *((4, magic) for magic in (b"ftyp", b"moov", b"mdat")),
 )
+
+# Most playlists are recognised and refused by the whitelist; these are recognised by name only.
+_PLAYLISTS = (b"#EXTM3U", b"[playlist]", b"<?xpls", b"<MPD", b"<smil")
 
 
 class Bytes:
@@ -71,11 +74,13 @@ class Bytes:
     def tell(self) -> int:
         return self._raw.tell()
 
-    def head(self) -> bytes:
-        self._raw.seek(0)
-        head = self._raw.read(64)
-        self._raw.seek(0)
-        return head
+    def peek(self, offset: int, count: int) -> bytes:
+        """Bytes at an offset; the place of reading stays."""
+        place = self._raw.tell()
+        self._raw.seek(offset)
+        data = self._raw.read(count)
+        self._raw.seek(place)
+        return data
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -140,7 +145,9 @@ def _raise_unopened(file: Bytes, error: Exception) -> NoReturn:
         raise MediaError("unsupported_codec", words) from error
     if not isinstance(error, (av.error.FFmpegError, OSError, ValueError, EOFError)):
         raise error  # not what bad bytes do: a bug
-    head = file.head()
+    head = file.peek(0, 64)
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_PLAYLISTS):
+        raise MediaError("format_not_allowed", "a playlist") from error
     known = any(head[at : at + len(magic)] == magic for at, magic in _MAGIC)
     raise MediaError("broken" if known else "not_audio", words) from error
 
@@ -158,6 +165,8 @@ def _chosen(file: Bytes, container: Any) -> Track:
     if context is None or context.codec.name not in DECODERS:
         name = "none" if context is None else context.codec.name
         raise MediaError("unsupported_codec", f"codec {name}")
+    if _tag(context) in ENCRYPTED:
+        raise MediaError("unsupported_codec", f"encrypted ({_tag(context)})")
     check_shape(context.sample_rate, context.channels)
     for other in container.streams:
         if other.index != stream.index:
@@ -166,41 +175,16 @@ def _chosen(file: Bytes, container: Any) -> Track:
     return Track(file=file, container=container, stream=stream, tracks=len(audio))
 
 
+def _tag(context: Any) -> str:
+    try:
+        return str(context.codec_tag)
+    except UnicodeDecodeError:  # PyAV takes all tags for ASCII
+        return ""
+
+
 def check_shape(rate: int | None, channels: int | None) -> None:
     """Refuse rates and channel counts beyond the limits; 0 and None are unknown, so not refused."""
     if rate and not MIN_RATE <= rate <= MAX_RATE:
         raise MediaError("bad_rate", f"{rate} Hz")
     if channels and channels > MAX_CHANNELS:
         raise MediaError("too_many_channels", f"{channels} channels")
-
-
-def claims(track: Track, max_ratio: float) -> Claims:
-    """What the header says, without decoding more than opening did."""
-    context = track.stream.codec_context
-    return Claims(
-        seconds=_believable(track, stated_seconds(track), max_ratio),
-        rate=context.sample_rate or 0,
-        channels=context.channels or 0,
-        codec=track.codec,
-        container=track.format,
-    )
-
-
-def stated_seconds(track: Track) -> float:
-    """The duration in the header, believed or not; 0.0 where there is none."""
-    stream, container = track.stream, track.container
-    if stream.duration is not None and stream.time_base is not None:
-        seconds: float = float(stream.duration * stream.time_base)
-    elif container.duration is not None:
-        seconds = container.duration / 1_000_000
-    else:
-        return 0.0
-    return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
-
-
-def _believable(track: Track, seconds: float, max_ratio: float) -> float:
-    """A stated duration, unless the bytes of the file could not hold it."""
-    context = track.stream.codec_context
-    if track.codec.startswith("pcm_") and context.bit_rate:
-        return min(seconds, track.file.size * 8 / context.bit_rate)
-    return seconds if seconds * 32_000 <= max(max_ratio * track.file.size, 60 * 32_000) else 0.0
