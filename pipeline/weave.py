@@ -13,7 +13,6 @@ It runs everything in this process, as one of several workers with a queue of pa
 
 import contextlib
 import functools
-import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -205,18 +204,6 @@ def counters(result: Any) -> dict[str, int]:
     return dict(sorted(totals.items()))
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Beam logs its bundles; errors and warnings stay."""
-    log = logging.getLogger("apache_beam")
-    before = log.level
-    log.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
-
-
 def run(
     job: Job | SimpleJob,
     parts: Sequence[Any],
@@ -233,18 +220,17 @@ def run(
     _failures.clear()
     local = any("FnApiRunner" in option for option in options)
     try:
-        with _quiet():
-            if isinstance(job, SelectJob):
-                for part in parts:
-                    _tell("begin", part.id)
-                    with _noted():
-                        select.run_select(job, part.blocks, _group_with(options, job))
-                    _tell("committed", (part.id, part.seconds))
-                return {"select/commits": len(parts)}
-            pipeline = beam.Pipeline(options=PipelineOptions(list(options)))
-            graph(pipeline, job, parts, deal=not local)
-            result = pipeline.run()
-            result.wait_until_finish()
+        if isinstance(job, SelectJob):
+            for part in parts:
+                _tell("begin", part.id)
+                with _noted():
+                    select.run_select(job, part.blocks, _group_with(options, job))
+                _tell("committed", (part.id, part.seconds))
+            return {"select/commits": len(parts)}
+        pipeline = beam.Pipeline(options=PipelineOptions(list(options)))
+        graph(pipeline, job, parts, deal=not local)
+        result = pipeline.run()
+        result.wait_until_finish()
         return counters(result)
     finally:
         _notify = None

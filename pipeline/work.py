@@ -217,7 +217,9 @@ def _length(record: Any) -> int:
 
 
 def _rate(records: Sequence[Any]) -> int:
-    return next((record.rate for record in records if hasattr(record, "rate")), 16000)
+    """The rate of audio records; a recording's rate is a claim and does not count."""
+    audio = (r for r in records if isinstance(r, Waveform | Segment | Clip))
+    return next((record.rate for record in audio), 16000)
 
 
 def _step(step: Step, model: Any, root: RootWork) -> None:

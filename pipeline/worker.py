@@ -1,6 +1,7 @@
 """A worker process: takes phases from its supervisor and runs each as a Beam pipeline."""
 
 import ctypes
+import logging
 import os
 import resource
 import signal
@@ -34,8 +35,7 @@ def serve(connection: Connection, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
     widen_files()
     device.pin()
-    from pipeline import weave  # Beam takes seconds to import: only here
-
+    weave = _import_beam()
     connection.send(("ready", None))
     while True:
         try:
@@ -54,6 +54,20 @@ def serve(connection: Connection, parent: int) -> None:
         else:
             connection.send(("finished", counters))
     weave.close_models()
+
+
+def _import_beam() -> Any:
+    """Import the room's Beam part: it takes seconds, so only workers do.
+
+    Beam warns on the root logger while it is imported, and logs every failure that it passes on;
+    both would drown what the supervisor says of the same thing.
+    """
+    logging.basicConfig(level=logging.ERROR)
+    from pipeline import weave
+
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    return weave
 
 
 def _failure(error: Exception, first: BaseException | None) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def _decoder(hint: Any) -> Callable[[Any], Any] | None:
         item = _decoder(arguments[0])
         return tuple if item is None else lambda value: tuple([item(one) for one in value])
     if dataclasses.is_dataclass(hint):
-        return functools.partial(from_row, hint)
+        return functools.partial(from_row, typing.cast(type, hint))
     return None
 
 
@@ -77,10 +77,11 @@ def _decoders(record: Any) -> dict[str, Callable[[Any], Any] | None]:
 
 def from_row(record: type[R], row: Mapping[str, Any]) -> R:
     """A record from a row of plain values, as `pa.Table.to_pylist` gives them."""
+    decoders = _decoders(typing.cast(Any, record))
     return record(
         **{
             name: row[name] if decode is None else decode(row[name])
-            for name, decode in _decoders(record).items()
+            for name, decode in decoders.items()
         }
     )
 
