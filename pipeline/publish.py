@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline import layout
 from pipeline.curate import RunResult, pointer
+from pipeline.listed import write_sources
 from pipeline.report.card import render_card
 from pipeline.report.content import FunnelRow, RunSummary
 from pipeline.report.croissant import render_croissant
@@ -65,6 +66,7 @@ def publish(store: Store, result: RunResult, summary: RunSummary) -> dict[str, s
     store.replace(f"{folder}/README.md", render_card(summary).encode())
     store.replace(f"{folder}/croissant.json", render_croissant(summary).encode())
     store.replace(report_name(result), render_html(summary).encode())
+    write_sources(store, result)
     for name, data in manifest_files(_manifest(result, summary)).items():
         store.replace(f"{folder}/{name}", data)
     store.replace(layout.run_pointer(result.recipe.name), pointer(result))

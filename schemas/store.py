@@ -67,6 +67,11 @@ class Store:
                 self._backend = obstore.store.LocalStore(self.url, mkdir=True)
         return self._backend
 
+    @property
+    def absent(self) -> bool:
+        """Whether nothing was ever written here. Reading must not create the folder."""
+        return self._backend is None and not self.remote and not os.path.lexists(self.url)
+
     def where(self, name: str) -> str:
         """The full place of a name, for people."""
         return f"{self.url.rstrip('/')}/{name}" if name else self.url
@@ -118,6 +123,8 @@ class Store:
 
     def get(self, name: str) -> bytes:
         """All bytes of an object. Raises `FileNotFoundError`."""
+        if self.absent:
+            raise FileNotFoundError(self.where(name))
         with self._explained(name):
             return bytes(obstore.get(self.backend, name).bytes())
 
@@ -125,6 +132,8 @@ class Store:
         """`length` bytes from `start`. Raises `FileNotFoundError`, `StoreError` on a short read."""
         if length == 0:
             return b""
+        if self.absent:
+            raise FileNotFoundError(self.where(name))
         with self._explained(name):
             data = bytes(obstore.get_range(self.backend, name, start=start, length=length))
         if len(data) != length:
@@ -136,6 +145,8 @@ class Store:
 
     def size(self, name: str) -> int | None:
         """Bytes of an object, None where there is none."""
+        if self.absent:
+            return None
         with self._explained(name):
             try:
                 return int(obstore.head(self.backend, name)["size"])
@@ -144,6 +155,8 @@ class Store:
 
     def list(self, prefix: str) -> list[Entry]:
         """Objects below a folder, sorted by name."""
+        if self.absent:
+            return []
         with self._explained(prefix):
             found = [
                 Entry(meta["path"], int(meta["size"]))
@@ -154,6 +167,8 @@ class Store:
 
     def delete(self, name: str) -> None:
         """Remove an object; an absent one is no error."""
+        if self.absent:
+            return
         with self._explained(name), contextlib.suppress(FileNotFoundError):
             obstore.delete(self.backend, name)
 
@@ -191,6 +206,8 @@ class Store:
 
     def age(self, name: str) -> float | None:
         """Seconds since an object was written, by this machine's clock; None where absent."""
+        if self.absent:
+            return None
         with self._explained(name):
             try:
                 modified = obstore.head(self.backend, name)["last_modified"]

@@ -144,6 +144,7 @@ class Census:
     tasks: Mapping[str, Task]
     sources_of: Mapping[str, tuple[Source, ...]]  # task id -> its sources, by uri
     drops: tuple[Drop, ...]
+    dropped: tuple[Source, ...] = ()  # the sources of `drops`, in the same order
 
 
 def census(pairs: Sequence[tuple[Found, Recording | Drop]]) -> Census:
@@ -155,9 +156,11 @@ def census(pairs: Sequence[tuple[Found, Recording | Drop]]) -> Census:
     tasks: dict[str, Task] = {}
     sources_of: dict[str, list[Source]] = {}
     drops: list[Drop] = []
+    dropped: list[Source] = []
     for found, answer in sorted(pairs, key=lambda pair: (pair[0].source.uri, pair[0].source.id)):
         if isinstance(answer, Drop):
             drops.append(answer)
+            dropped.append(found.source)
             continue
         source = found.source
         sources.append(source)
@@ -185,4 +188,5 @@ def census(pairs: Sequence[tuple[Found, Recording | Drop]]) -> Census:
         tasks=tasks,
         sources_of={name: tuple(found) for name, found in sources_of.items()},
         drops=tuple(drops),
+        dropped=tuple(dropped),
     )
