@@ -1,10 +1,11 @@
 """Commits: one Parquet per part, written last with create-if-absent, and nothing else counts.
 
-A commit holds four kinds of rows side by side, each in a nullable struct column: `done` (the
-records that this part accounts for), `row` (what they became), `drop` (what left, and why) and
-`tally` (what each step took and gave). A part's tar, if any, is stored before under the digest of
-its bytes, so the rows of a losing attempt can never point into the winner's audio: the loser's
-commit is not created and its tar is garbage that `speechloom gc` removes.
+A commit holds five kinds of rows side by side, each in a nullable struct column: `done` (the
+records that this part accounts for), `row` (what they became), `drop` (what left, and why), `tally`
+(what each step took and gave) and `preview` (where to hear some of what left). A part's tar, if
+any, is stored before under the digest of its bytes, so the rows of a losing attempt can never point
+into the winner's audio: the loser's commit is not created and its tar is garbage that
+`speechloom gc` removes.
 
 Reading a phase means: list its commits, ask which record ids are done and by which commit. That
 map is compacted into `manifests/`, one file for every batch of new commits.
@@ -22,7 +23,7 @@ import pyarrow.parquet as pq
 
 from pipeline import layout
 from schemas.ids import set_digest
-from schemas.records import Drop
+from schemas.records import AudioRef, Drop
 from schemas.store import Store
 from schemas.tables import arrow_schema, from_row, to_row
 
@@ -53,6 +54,19 @@ class Tally:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Preview:
+    """The beginning of something that was dropped before its audio was stored, for the report."""
+
+    drop: str  # `drop_key`
+    audio: AudioRef
+
+
+def drop_key(drop: Drop) -> str:
+    """What tells drops of one phase apart: the record, and the stretch of it."""
+    return f"{drop.id}:{drop.step}:{drop.start}:{drop.end}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Content:
     """All that a commit says."""
 
@@ -60,6 +74,7 @@ class Content:
     rows: tuple[Any, ...] = ()
     drops: tuple[Drop, ...] = ()
     tallies: tuple[Tally, ...] = ()
+    previews: tuple[Preview, ...] = ()
     tar: str | None = None
 
 
@@ -70,6 +85,7 @@ def _schema(row_schema: pa.Schema) -> pa.Schema:
             pa.field("row", pa.struct(list(row_schema))),
             pa.field("drop", pa.struct(list(arrow_schema(Drop)))),
             pa.field("tally", pa.struct(list(arrow_schema(Tally)))),
+            pa.field("preview", pa.struct(list(arrow_schema(Preview)))),
         ]
     )
 
@@ -87,6 +103,7 @@ def encode(content: Content, row_schema: pa.Schema, about: Mapping[str, Any]) ->
         "row": [dict(r) if isinstance(r, Mapping) else to_row(r) for r in content.rows],
         "drop": [to_row(item) for item in content.drops],
         "tally": [to_row(item) for item in content.tallies],
+        "preview": [to_row(item) for item in content.previews],
     }
     total = sum(len(values) for values in columns.values())
     arrays, before = [], 0

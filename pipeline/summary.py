@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import commits, keys
+from pipeline.commits import Preview
 from pipeline.curate import RunResult, StreamResult
 from pipeline.phases.annotate import fetch_from
 from pipeline.phases.arrange import documents_of
@@ -37,7 +38,7 @@ from pipeline.report.content import (
     Totals,
 )
 from schemas.ids import rng
-from schemas.records import Clip, Document, Drop
+from schemas.records import AudioRef, Clip, Document, Drop
 from schemas.store import Store
 from transforms import flac
 from transforms.compose.interleave import Interleave
@@ -323,45 +324,56 @@ class _Shower:
         return cards + self._before_select(seed)
 
     def _before_select(self, seed: int) -> list[DroppedCard]:
-        """What left before there was a row: no transcript, and samples were not stored."""
+        """What left before there was a row: no transcript, and audio only where hear kept some."""
         roots = (
             (self.stream.heard, sorted(self.stream.census.recordings)),
             (self.stream.annotated, sorted(self.stream.census.tasks)),
             (self.stream.arranged, sorted(self.stream.census.tasks)),
         )
-        found: dict[tuple[str, str], list[Drop]] = {}
+        found: dict[tuple[str, str], dict[str, Drop]] = {}
+        previews: dict[str, AudioRef] = {}
         for known, ids in roots:
             for name, mine in sorted(known.commits_of(ids).items()):
                 for drop in commits.records(self.store, name, "drop", Drop):
                     if drop.root in mine:
-                        found.setdefault((drop.step, drop.reason), []).append(drop)
+                        reason = (drop.step, drop.reason)
+                        found.setdefault(reason, {})[commits.drop_key(drop)] = drop
+                for one in commits.records(self.store, name, "preview", Preview):
+                    previews[one.drop] = one.audio
         for drop in self.stream.census.drops:
-            found.setdefault((drop.step, drop.reason), []).append(drop)
+            found.setdefault((drop.step, drop.reason), {})[commits.drop_key(drop)] = drop
         cards = []
         for (step, reason), drops in sorted(found.items()):
-            by_id = {f"{d.id}:{d.start}:{d.end}": d for d in drops}
-            for name in preview.pick(
-                seed, f"{step}:{reason}", by_id, self.limits.dropped_per_reason
-            ):
-                drop = by_id[name]
-                cards.append(
-                    DroppedCard(
-                        step=step,
-                        reason=reason,
-                        clip=ClipCard(
-                            id=drop.id,
-                            seconds=drop.seconds,
-                            start=drop.start,
-                            end=drop.end,
-                            source=self._source(drop),
-                            stream=self.stream.outline.name,
-                        ),
-                        score=drop.score,
-                        threshold=drop.threshold,
-                        detail=drop.detail,
-                    )
-                )
+            audible = [key for key in drops if key in previews]
+            label, most = f"{step}:{reason}", self.limits.dropped_per_reason
+            picked = preview.pick(seed, label, audible, most)
+            picked += preview.pick(seed, label, drops.keys() - set(audible), most - len(picked))
+            cards += [self._dropped(drops[key], previews.get(key)) for key in picked]
         return cards
+
+    def _dropped(self, drop: Drop, heard: AudioRef | None) -> DroppedCard:
+        audio, held, rate = None, 0.0, 0
+        if heard is not None:
+            audio = fetch_from(self.store, self.stream.outline.hear_key, heard)
+            held, rate = (heard.end - heard.start) / heard.rate, heard.rate
+        return DroppedCard(
+            step=drop.step,
+            reason=drop.reason,
+            clip=ClipCard(
+                id=drop.id,
+                seconds=drop.seconds,
+                audio=audio,
+                audio_seconds=held,
+                rate=rate,
+                start=drop.start,
+                end=drop.end,
+                source=self._source(drop),
+                stream=self.stream.outline.name,
+            ),
+            score=drop.score,
+            threshold=drop.threshold,
+            detail=drop.detail,
+        )
 
     def _source(self, drop: Drop) -> str:
         census = self.stream.census
@@ -369,14 +381,14 @@ class _Shower:
             return census.recordings[drop.root].uri
         if drop.root in census.sources_of:
             return census.sources_of[drop.root][0].uri
-        return ""
+        return census.lost[drop.root].uri if drop.root in census.lost else ""
 
     def _card(self, name: str) -> ClipCard:
         row = self.gathered.rows[name]
         clip = self._clip(row["task"], name)
         audio, held = self._audio(clip)
         scores = tuple(
-            ClipScore(name=column, value=value, unit=UNITS.get(column, ""))
+            ClipScore(name=self._label(column), value=value, unit=UNITS.get(column, ""))
             for column, value in row.items()
             if "." in column and value is not None
         )
@@ -400,6 +412,12 @@ class _Shower:
             split=row["split"],
             scores=scores,
         )
+
+    def _label(self, column: str) -> str:
+        """A score's name without what goes without saying."""
+        measure, _, field = column.partition(".")
+        alone = sum(len(m.columns) for m in self.stream.outline.measures if m.name() == measure)
+        return measure if alone == 1 else field
 
     def _clip(self, task: str, name: str) -> Clip:
         commit = self.stream.annotated.done[task]

@@ -38,6 +38,15 @@ class StepError(RuntimeError):
     """A step raised: carries the record's id, so that the bug can be found."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a recording something lay."""
+
+    channel: int
+    start: int  # frames
+    end: int
+
+
 @dataclasses.dataclass
 class RootWork:
     """One recording or task on its way through the steps of a phase."""
@@ -48,6 +57,7 @@ class RootWork:
     drops: list[Drop] = dataclasses.field(default_factory=list)
     scores: dict[str, list[Scores]] = dataclasses.field(default_factory=dict)
     tallies: list[Tally] = dataclasses.field(default_factory=list)
+    places: dict[str, Place] = dataclasses.field(default_factory=dict)  # of drops, by drop key
     entrance_seconds: float = 0.0
 
 
@@ -242,7 +252,9 @@ def _step(step: Step, model: Any, root: RootWork) -> None:
         seconds_in = _conserved(step, taken, given, dropped, root)
     rate = _rate(given or taken)
     root.records = given
-    root.drops.extend(dataclasses.replace(drop, root=root.member.id) for drop in dropped)
+    dropped = [dataclasses.replace(drop, root=root.member.id) for drop in dropped]
+    root.drops.extend(dropped)
+    root.places |= _places(taken, dropped)
     root.tallies.append(
         Tally(
             root=root.member.id,
@@ -254,6 +266,27 @@ def _step(step: Step, model: Any, root: RootWork) -> None:
             compute_seconds=0.0,
         )
     )
+
+
+def _places(taken: Sequence[Any], dropped: Sequence[Drop]) -> dict[str, Place]:
+    """Where the drops of a step lay, as far as its input says."""
+    spans: dict[str, Place] = {}
+    for record in taken:
+        if isinstance(record, Segment | Clip):
+            start, end = frames(record.start, record.rate), frames(record.end, record.rate)
+            spans[record.id] = Place(record.channel, start, end)
+    channels = [record for record in taken if isinstance(record, Waveform)]
+    if len(channels) == 1:  # of several, a stretch does not say which
+        spans[channels[0].recording] = Place(channels[0].channel, 0, channels[0].length)
+    rate = _rate(taken)
+    found = {}
+    for drop in dropped:
+        place = spans.get(drop.id)
+        if place is not None and drop.start is not None and drop.end is not None:
+            place = Place(place.channel, frames(drop.start, rate), frames(drop.end, rate))
+        if place is not None:
+            found[commits.drop_key(drop)] = place
+    return found
 
 
 def _conserved(

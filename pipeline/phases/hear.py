@@ -3,20 +3,25 @@
 import dataclasses
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from pipeline import layout
-from pipeline.commits import Content, Done
+from pipeline.commits import Content, Done, Preview, drop_key
 from pipeline.parts import Member
-from pipeline.work import Job, RootWork, Work
+from pipeline.report import preview
+from pipeline.work import Job, Place, RootWork, Work
 from schemas import shard_tar
+from schemas.ids import digest_of
 from schemas.records import AudioRef, Recording, Segment, frames
 from transforms import flac
 from transforms.hear.decode import Decode
 from transforms.spool import FileSpool
 from transforms.step import Scope
+
+PREVIEWS_PER_REASON = 4  # in a part
+PREVIEW_SECONDS = 6.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,19 +43,27 @@ class HearJob(Job):
         return RootWork(member=member, scope=scope, records=[member.root])
 
     def finish(self, work: Work) -> Content:
-        rows, digest = self._store_audio(work)
+        rows, previews, digest = self._store_audio(work)
         return Content(
             done=tuple(Done(id=r.member.id, seconds=r.entrance_seconds) for r in work.roots),
             rows=rows,
             drops=tuple(drop for root in work.roots for drop in root.drops),
             tallies=tuple(tally for root in work.roots for tally in root.tallies),
+            previews=previews,
             tar=digest,
         )
 
-    def _store_audio(self, work: Work) -> tuple[tuple[Segment, ...], str | None]:
-        """Write the part's tar and store it under its digest; segments get their AudioRef."""
+    def _store_audio(
+        self, work: Work
+    ) -> tuple[tuple[Segment, ...], tuple[Preview, ...], str | None]:
+        """Write the part's tar and store it under its digest; segments get their AudioRef.
+
+        Some of what was dropped goes in too, its first seconds, so that the report can play it:
+        nothing else of it is stored anywhere.
+        """
         path = work.scratch / "segments.tar"
         placed: list[tuple[Segment, int, int]] = []
+        heard: list[tuple[str, int, int, int]] = []
         with path.open("wb") as file:
             for root in work.roots:
                 for segment in root.records:
@@ -58,16 +71,45 @@ class HearJob(Job):
                     end = frames(segment.end, segment.rate)
                     pcm = root.scope.samples().read(segment.channel, start, end)
                     data = flac.encode(pcm, segment.rate)
-                    placed.append(
-                        (segment, append_member(file, f"{segment.id}.flac", data), len(data))
-                    )
-            if placed:
-                file.write(shard_tar.ending(file.tell()))
-        if not placed:
-            return (), None
+                    offset = append_member(file, f"{segment.id}.flac", data)
+                    placed.append((segment, offset, len(data)))
+            for key, place, root in _picked(self.seed, work):
+                end = min(place.end, place.start + int(PREVIEW_SECONDS * self.rate))
+                pcm = root.scope.samples().read(place.channel, place.start, end)
+                data = flac.encode(pcm, self.rate)
+                offset = append_member(file, f"{digest_of('preview', key)}.flac", data)
+                heard.append((key, offset, len(data), len(pcm)))
+            file.write(shard_tar.ending(file.tell()))
+        if not placed and not heard:
+            return (), (), None
         digest = _file_digest(path)
         self.store.put_if_absent(layout.tar_name(self.key, digest), path)
-        return _with_refs(placed, digest), digest
+        return _with_refs(placed, digest), _previews(heard, digest, self.rate), digest
+
+
+def _picked(seed: int, work: Work) -> Iterator[tuple[str, Place, RootWork]]:
+    """A few drops of each reason, drawn by their ids, of which there are samples."""
+    found: dict[str, dict[str, tuple[Place, RootWork]]] = {}
+    for root in work.roots:
+        for drop in root.drops:
+            place = root.places.get(drop_key(drop))
+            if place is not None and place.end > place.start:
+                found.setdefault(drop.reason, {})[drop_key(drop)] = (place, root)
+    for reason, places in sorted(found.items()):
+        for key in sorted(preview.pick(seed, f"hear:{reason}", places, PREVIEWS_PER_REASON)):
+            yield key, *places[key]
+
+
+def _previews(
+    heard: Sequence[tuple[str, int, int, int]], tar: str, rate: int
+) -> tuple[Preview, ...]:
+    return tuple(
+        Preview(
+            drop=key,
+            audio=AudioRef(tar=tar, offset=offset, size=size, start=0, end=length, rate=rate),
+        )
+        for key, offset, size, length in heard
+    )
 
 
 def append_member(file: io.BufferedWriter, name: str, data: bytes) -> int:
