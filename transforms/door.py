@@ -36,6 +36,7 @@ from transforms.step import AudioSink
 
 __all__ = ["CODES", "ChannelMode", "Claims", "Decoded", "Door", "DoorError", "Limits", "MediaError"]
 
+_LARGEST_ANSWER = 32 << 20  # samples or bytes in one frame; honest ones stay below 13 million
 _START_SECONDS = 120.0  # a cold import on a busy machine
 
 
@@ -157,6 +158,8 @@ class Door:
         while True:
             budget = self.limits.budget(size, seconds)
             kind, channels, length = HEADER.unpack(child.read(HEADER.size, budget))
+            if max(channels, 1) * length > _LARGEST_ANSWER:
+                raise ChildLost("crash", "the child no longer speaks the language of the door")
             if kind != SAMPLES or intake is None:
                 answer: dict[str, Any] = json.loads(child.read(length, budget))
                 return answer
