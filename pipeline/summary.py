@@ -381,7 +381,7 @@ class _Shower:
             return census.recordings[drop.root].uri
         if drop.root in census.sources_of:
             return census.sources_of[drop.root][0].uri
-        return census.lost[drop.root].uri if drop.root in census.lost else ""
+        return next((source.uri for source in census.dropped if source.id == drop.root), "")
 
     def _card(self, name: str) -> ClipCard:
         row = self.gathered.rows[name]
