@@ -1,0 +1,73 @@
+"""The run pointers of an OUT: `runs/<recipe>.json`, the newest finished run of each recipe.
+
+Everything that is still wanted can be reached from them: `explain` follows them to the records,
+`validate` to the shards, and `gc` removes what none of them leads to.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+
+from schemas.store import Store, StoreError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StreamKeys:
+    """Under which key each phase of a stream lies."""
+
+    hear: str
+    annotate: str
+    measure: tuple[str, ...]
+    select: str
+    arrange: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pointer:
+    """One finished run."""
+
+    name: str  # of the recipe
+    run: str
+    compose: str
+    streams: Mapping[str, StreamKeys]
+    recipe: Mapping[str, object]  # as `Recipe.canonical` gives it
+
+    def reached(self) -> set[tuple[str, str]]:
+        """The (phase, key) pairs of everything that this run is made of."""
+        found = {("compose", self.compose)}
+        for keys in self.streams.values():
+            found |= {("measure", key) for key in keys.measure}
+            found |= {
+                (phase, getattr(keys, phase)) for phase in ("hear", "annotate", "select", "arrange")
+            }
+        return found
+
+
+def read_pointers(store: Store) -> list[Pointer]:
+    """All pointers, the newest run first. Raises `StoreError` where one cannot be understood."""
+    found = []
+    for entry in store.list("runs"):
+        if entry.name.endswith(".json"):
+            name = entry.name.rsplit("/", 1)[1].removesuffix(".json")
+            found.append(_pointer(name, store.get(entry.name), store.where(entry.name)))
+    return sorted(found, key=lambda pointer: (pointer.run, pointer.name), reverse=True)
+
+
+def _pointer(name: str, data: bytes, where: str) -> Pointer:
+    try:
+        value = json.loads(data)
+        return Pointer(
+            name=name,
+            run=str(value["run"]),
+            compose=str(value["compose"]),
+            recipe=dict(value["recipe"]),
+            streams={
+                stream: StreamKeys(**{**keys, "measure": tuple(keys["measure"])})
+                for stream, keys in value["streams"].items()
+            },
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"{where} is no run pointer of this version ({error!r:.120}). Run curate with that "
+            "recipe again, which writes it anew, or remove the file: its run is then unknown"
+        ) from error
