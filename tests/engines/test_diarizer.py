@@ -5,6 +5,8 @@ import itertools
 import json
 import os
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -307,12 +309,12 @@ def test_bad_stretches_are_a_bug_of_the_caller(name, stretches):
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_fingerprint_is_stable_json(name):
-    first, second = (ENGINES[name](Options()).fingerprint() for _ in range(2))
+    first, second = (ENGINES[name].fingerprint() for _ in range(2))
     assert json.dumps(first) == json.dumps(second)
 
 
 def test_fingerprint_holds_the_weights():
-    digest = diarizer.engine("resemblyzer")(Options()).fingerprint()["weights"]
+    digest = diarizer.engine("resemblyzer").fingerprint()["weights"]
     assert len(digest) == 64 and digest == voice.weights_digest()
 
 
@@ -441,6 +443,42 @@ def test_turns_do_not_change_with_other_recordings_between(speak, real, encoder)
         fresh = diarizer.Resemblyzer(Options(), encoder)
         for name in order:
             assert fresh.turns(*jobs[name]) == expected[name]
+
+
+_DIGEST = """
+import hashlib
+import numpy as np
+from transforms.engines import diarizer, voice
+class Samples:
+    rate = 16_000
+    sound = np.random.default_rng(3).normal(0, 3000, 3_000_000).astype(np.int16)
+    def read(self, channel, start, end):
+        return self.sound[start:end]
+class Keeping:
+    def __init__(self, encoder):
+        self.encoder, self.seen = encoder, []
+    def embed(self, windows):
+        self.seen.append(self.encoder.embed(windows))
+        return self.seen[-1]
+encoder = Keeping(voice.load_encoder())
+engine = diarizer.Resemblyzer(diarizer.Options(same_speaker=1.2), encoder)
+turns = engine.turns(Samples(), 0, [(i, i + 180_000) for i in range(0, 2_800_000, 200_000)], 16_000)
+print(hashlib.sha256(encoder.seen[0].tobytes() + repr(turns).encode()).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_same_bits_in_processes_with_other_threads():
+    digests = set()
+    for threads in ("1", "2"):
+        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        environment = {**os.environ, **dict.fromkeys(names, threads), "PYTHONHASHSEED": threads}
+        done = subprocess.run(
+            [sys.executable, "-c", _DIGEST],
+            env=environment, cwd=ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        digests.add(done.stdout)
+    assert len(digests) == 1 and len(digests.pop().strip()) == 64
 
 
 def heard(path: pathlib.Path) -> np.ndarray:

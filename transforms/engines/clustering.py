@@ -5,8 +5,7 @@ and its eigengap) separates overlapping, elongated clusters that thresholds on s
 break up. It always splits, though: left alone it makes 2 to 7 speakers of every monologue. So
 each split must pass a test, *are these two groups one speaker?*, which compares the mean
 similarity between two groups with the mean similarity inside them: one speaker split in two
-scores about 1, two speakers score .6 to .8 (corpus measurement; the figures stand at the
-constants). Groups that pass are split again, so the number of speakers has no ceiling.
+scores .9 to 1, two speakers .5 to .8; of 30 readers compared, the nearest two scored .88. Groups that pass are split again, so the number of speakers has no ceiling.
 
 Spectral clustering is cubic in time and quadratic in memory, so it sees at most `block` windows;
 the groups of all blocks are then linked by the same test on their sums alone.
@@ -26,8 +25,8 @@ from transforms.engines.voice import Float32, one_thread
 Labels = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 
-SAME_SPEAKER = 0.85  # of 396 files of one speaker 395 stay whole, of 40 joins of them 39
-BLOCK = 2000  # windows: 27 minutes of speech, about 200 MB
+SAME_SPEAKER = 0.85  # of 396 files of one speaker 395 stay whole (benchmarks/diarization.py)
+BLOCK = 2000  # windows: 27 minutes of speech; 4 hours of it took 130 MB above the model
 FEWEST = 3  # windows of a speaker; fewer are noise, a laugh, two voices at once
 MOST_PER_SPLIT = 10  # groups the eigengap may choose in one split
 # The similarity inside a group says how clean its sound is, but a group that is itself a mixture

@@ -14,8 +14,7 @@ import bisect
 import dataclasses
 import difflib
 import importlib.metadata
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -27,6 +26,7 @@ from transforms.step import Audio, Pcm16
 
 Stretches = Sequence[tuple[int, int]]  # frames [start, end), ascending, disjoint, not empty
 PIECE = 60  # seconds of a stretch that are held at once; a multiple of the windows' 0.8 s
+_LIBRARIES = ("numpy", "scipy", "soxr", "torch")  # whose versions may change the answer
 _PER_SECOND = 100  # points at which the loudness is known, and a turn may begin
 
 
@@ -43,6 +43,8 @@ class Options:
 class Diarizer(Protocol):
     """An engine. Answers depend on one channel's samples alone, and not on calls before."""
 
+    def __init__(self, options: Options) -> None: ...
+
     def turns(self, audio: Audio, channel: int, stretches: Stretches, rate: int) -> list[Turn]:
         """Turns that cover the stretches exactly: ascending, none across a stretch's border.
 
@@ -51,8 +53,12 @@ class Diarizer(Protocol):
         """
         ...
 
-    def fingerprint(self) -> dict[str, str]:
-        """What, beyond the settings, changes the answers: library versions, model digests."""
+    @staticmethod
+    def fingerprint() -> dict[str, str]:
+        """What, beyond the settings, changes the answers: library versions, model digests.
+
+        Needs no loaded model, because planning a run asks for it.
+        """
         ...
 
 
@@ -65,7 +71,8 @@ class One:
     def turns(self, audio: Audio, channel: int, stretches: Stretches, rate: int) -> list[Turn]:
         return [_turn(0, start, end, rate) for start, end in _checked(stretches)]
 
-    def fingerprint(self) -> dict[str, str]:
+    @staticmethod
+    def fingerprint() -> dict[str, str]:
         return {}
 
 
@@ -85,12 +92,16 @@ class Resemblyzer:
         self._options = options
         self._encoder = encoder or voice.load_encoder()
 
-    def fingerprint(self) -> dict[str, str]:
-        versions = {name: importlib.metadata.version(name) for name in ("torch", "numpy", "scipy")}
+    @staticmethod
+    def fingerprint() -> dict[str, str]:
+        versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
         return {"weights": voice.weights_digest(), **versions}
 
     def turns(self, audio: Audio, channel: int, stretches: Stretches, rate: int) -> list[Turn]:
         stretches = _checked(stretches)
+        expected = sum(_window_count(end - start, rate) for start, end in stretches)
+        if expected < 2 * clustering.FEWEST or self._options.max_speakers == 1:
+            return One(self._options).turns(audio, channel, stretches, rate)
         heard: list[_Heard] = []
 
         def windows() -> Iterator[Float32]:
@@ -99,31 +110,25 @@ class Resemblyzer:
                 yield from found.windows
                 heard.append(dataclasses.replace(found, windows=[]))
 
-        expected = sum(_window_count(end - start, rate) for start, end in stretches)
-        if expected < 2 * clustering.FEWEST or self._options.max_speakers == 1:
-            return One(self._options).turns(audio, channel, stretches, rate)
-        embeddings = self._encoder.embed(windows())
-        labels = clustering.clusters(
-            embeddings,
-            block=self._options.block_windows,
-            same_speaker=self._options.same_speaker,
-            max_speakers=self._options.max_speakers,
-        )
-        leaning = _leaning(embeddings, labels)
-        least = round(self._options.min_turn_seconds * rate)
-        given = iter(labels.tolist())
-        own = [list(itertools.islice(given, len(found.centres))) for found in heard]
+        with voice.one_thread():
+            embeddings = self._encoder.embed(windows())
+            labels = clustering.clusters(
+                embeddings,
+                block=self._options.block_windows,
+                same_speaker=self._options.same_speaker,
+                max_speakers=self._options.max_speakers,
+            )
+            leaning = _leaning(embeddings, labels)
+        ends = np.cumsum([len(found.centres) for found in heard])[:-1]
+        own = [part.tolist() for part in np.split(labels, ends)]
         guests = _nearest_labels(stretches, own)
+        least = round(self._options.min_turn_seconds * rate)
         spoken: list[tuple[int, int, int]] = []
-        heard_before = 0
-        for (start, end), found, labels_here, guest in zip(
-            stretches, heard, own, guests, strict=True
+        for (start, end), found, said, guest, shares in zip(
+            stretches, heard, own, guests, np.split(leaning, ends), strict=True
         ):
-            shares = leaning[heard_before : heard_before + len(labels_here)]
-            heard_before += len(labels_here)
-            borders = _borders(found, labels_here, shares, start, end, rate)
-            runs = _runs(borders, labels_here or [guest], least)
-            spoken += [(speaker, *run) for speaker, run in runs]
+            borders = _borders(found, said, shares, start, end, rate)
+            spoken += _runs(borders, said or [guest], least)
         names = {speaker: name for name, speaker in enumerate(dict.fromkeys(s for s, *_ in spoken))}
         return [_turn(names[speaker], start, end, rate) for speaker, start, end in spoken]
 
@@ -256,13 +261,13 @@ def _borders(
     return [*borders, end]
 
 
-def _runs(borders: list[int], labels: list[int], least: int) -> list[tuple[int, tuple[int, int]]]:
-    """Runs of one label as (label, frames), none shorter than `least` unless it is alone.
+def _runs(borders: list[int], labels: list[int], least: int) -> list[tuple[int, int, int]]:
+    """Runs of one label as (label, start, end), none shorter than `least` unless it is alone.
 
     The shortest run goes first, to its longer neighbour (the earlier of two equal ones).
     """
     runs = _merged(
-        [(label, a, b) for label, a, b in zip(labels, borders, borders[1:], strict=False)]
+        [(label, a, b) for label, a, b in zip(labels, borders[:-1], borders[1:], strict=True)]
     )
     while len(runs) > 1:
         index = min(range(len(runs)), key=lambda i: runs[i][2] - runs[i][1])
@@ -273,7 +278,7 @@ def _runs(borders: list[int], labels: list[int], least: int) -> list[tuple[int, 
         host = max(sides, key=lambda i: runs[i][2] - runs[i][1])
         runs[index] = (runs[host][0], start, end)
         runs = _merged(runs)
-    return [(label, (start, end)) for label, start, end in runs]
+    return runs
 
 
 def _merged(runs: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
@@ -287,11 +292,11 @@ def _merged(runs: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
     return result
 
 
-ENGINES: dict[str, Callable[[Options], Diarizer]] = {"resemblyzer": Resemblyzer, "one": One}
+ENGINES: dict[str, type[Diarizer]] = {"resemblyzer": Resemblyzer, "one": One}
 
 
-def engine(name: str) -> Callable[[Options], Diarizer]:
-    """The engine's constructor. Raises `ValueError` with the nearest known name."""
+def engine(name: str) -> type[Diarizer]:
+    """The engine's class. Raises `ValueError` with the nearest known name."""
     if name not in ENGINES:
         near = difflib.get_close_matches(name, ENGINES, n=1, cutoff=0.0)[0]
         raise ValueError(

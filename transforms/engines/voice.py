@@ -86,7 +86,8 @@ def mel_filters() -> Float32:
 def mel_spectrogram(samples: Float32) -> Float32:
     """Power in 40 mel bands every 10 ms, [1 + len(samples) // 160, 40]; samples at 16 kHz.
 
-    Frames are centred, with zeros beyond both ends, under a periodic Hann window.
+    Frames are centred, with zeros beyond both ends, under a periodic Hann window. The last bits
+    depend on the number of threads: call it inside `one_thread`.
     """
     padded = np.pad(samples, FFT // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, FFT)[::HOP]
