@@ -4,8 +4,10 @@ Spectral clustering (Wang et al. 2018, "Speaker Diarization with LSTM": its affi
 and its eigengap) separates overlapping, elongated clusters that thresholds on single windows
 break up. It always splits, though: left alone it makes 2 to 7 speakers of every monologue. So
 each split must pass a test, *are these two groups one speaker?*, which compares the mean
-similarity between two groups with the mean similarity inside them: one speaker split in two
-scores .9 to 1, two speakers .5 to .8; of 30 readers compared, the nearest two scored .88. Groups that pass are split again, so the number of speakers has no ceiling.
+similarity between two groups with the mean similarity inside them. Pieces of one reader score
+.92 and more (19 of 20 splits), two of 27 readers .51 to .81 (90 of 100 pairs; 3 of 351 reach the
+threshold and would be taken for one). Groups that pass are split again, so the number of
+speakers has no ceiling.
 
 Spectral clustering is cubic in time and quadratic in memory, so it sees at most `block` windows;
 the groups of all blocks are then linked by the same test on their sums alone.
