@@ -5,7 +5,6 @@ format version, the device class and the key upstream. Set-wise phases (select, 
 add the digest of the ids they see, because one item more may change the verdict on another.
 """
 
-import functools
 import importlib.metadata
 from collections.abc import Sequence
 from typing import Any
@@ -20,9 +19,19 @@ def step_key(step: Step) -> list[Any]:
     return [step.name(), step.model_dump(mode="json"), _fingerprint(step)]
 
 
-@functools.cache
+def settings_digest(step: Step) -> str:
+    """An id of a step and its settings; steps with lists among them cannot be hashed."""
+    return digest_of(step.name(), step.model_dump(mode="json"))
+
+
+_fingerprints: dict[str, Any] = {}  # models are digested once per process
+
+
 def _fingerprint(step: Step) -> Any:
-    return step.fingerprint()
+    key = settings_digest(step)
+    if key not in _fingerprints:
+        _fingerprints[key] = step.fingerprint()
+    return _fingerprints[key]
 
 
 def phase_key(

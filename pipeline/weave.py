@@ -22,6 +22,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import device, layout
+from pipeline.keys import settings_digest
 from pipeline.parts import Part
 from pipeline.phases import select
 from pipeline.phases.select import SelectJob
@@ -33,7 +34,7 @@ NAMESPACE = "speechloom"
 
 _notify: Notify | None = None  # how this worker process tells its supervisor; None elsewhere
 _flying: dict[str, Work] = {}  # parts in flight in this process, by part id
-_models: dict[Step, Any] = {}  # one model per step and process, kept between phases
+_models: dict[str, Any] = {}  # one model per step and process, kept between phases
 _failures: list[BaseException] = []  # what a step raised, before Beam wraps it in its own error
 
 
@@ -69,9 +70,10 @@ def in_flight(part: str) -> Work:
 
 def model_of(step: Step) -> Any:
     """A step's model, loaded once per process."""
-    if step not in _models:
-        _models[step] = step.load()
-    return _models[step]
+    key = settings_digest(step)
+    if key not in _models:
+        _models[key] = step.load()
+    return _models[key]
 
 
 def close_models() -> None:
