@@ -52,7 +52,7 @@ class Progress:
         self._phase = ""
         self._planned = self._done = 0.0
         self._parts = self._finished = 0
-        self._began = self._shown = clock()
+        self._began = self._shown = self._start = clock()
 
     def __enter__(self) -> Self:
         return self
@@ -99,7 +99,8 @@ class Progress:
 
     def _log(self, kind: str, value: Any) -> None:
         record = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": kind}
-        record |= {"phase": self._phase, "value": value}
+        elapsed = round(self._clock() - self._start, 3)  # seconds since the run began
+        record |= {"elapsed": elapsed, "phase": self._phase, "value": value}
         line = json.dumps(record) + "\n"
         if self._file is not None:
             self._file.write(line)
