@@ -24,6 +24,7 @@ from transforms.door_words import (
 
 FORMATS = ("wav", "w64", "aiff", "caf", "flac", "mp3", "ogg", "aac", "mov", "matroska", "mpegts")
 
+# Not 64-bit integers: PyAV cannot give their samples.
 DECODERS = frozenset(
     {
         *("mp1float", "mp2float", "mp3float", "mp1", "mp2", "mp3"),
@@ -37,7 +38,6 @@ DECODERS = frozenset(
             for end in ("le", "be")
         ),
         *(f"pcm_f{bits}{end}" for bits in (32, 64) for end in ("le", "be")),
-        *("pcm_s64le", "pcm_s64be"),
     }
 )
 

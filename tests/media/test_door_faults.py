@@ -64,6 +64,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "infinity": (with_one(float("inf")), "non_finite"),
     "a double beyond float32": (with_one(1e300, "<f8"), "non_finite"),
     "unknown codec": (media.wav(SECOND, rate=16000, tag=0x9999), "unsupported_codec"),
+    "64-bit integers": (media.wav(SECOND * 4, rate=16000, bits=64), "unsupported_codec"),
     "a codec not allowed": (media.wav(SECOND, rate=16000, tag=0x161), "unsupported_codec"),
     "protected MP4": (media.small("m4a").replace(b"mp4a", b"drms"), "unsupported_codec"),
     "encrypted MP4": (
