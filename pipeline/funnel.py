@@ -5,6 +5,7 @@ funnel as the one that did it. Only the roots of this run are counted, whatever 
 hold. The law of conservation is checked here once more, over the whole run.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
@@ -54,16 +55,23 @@ def meaning(step: str, reason: str) -> str:
 
 def _drop_counts(step: str, drops: pa.Table) -> tuple[DropCount, ...]:
     mine = drops.filter(pc.equal(drops["step"], step))
-    grouped = mine.group_by("reason").aggregate([("seconds", "sum"), ("reason", "count")])
-    return tuple(
-        DropCount(
-            reason=row["reason"],
-            items=row["reason_count"],
-            seconds=row["seconds_sum"],
-            meaning=meaning(step, row["reason"]),
+    found = []
+    for reason in sorted(set(mine["reason"].to_pylist())):
+        seconds = mine.filter(pc.equal(mine["reason"], reason))["seconds"]
+        found.append(
+            DropCount(
+                reason=reason,
+                items=len(seconds),
+                seconds=_total(seconds),
+                meaning=meaning(step, reason),
+            )
         )
-        for row in sorted(grouped.to_pylist(), key=lambda r: (-r["seconds_sum"], r["reason"]))
-    )
+    return tuple(sorted(found, key=lambda count: (-count.seconds, count.reason)))
+
+
+def _total(numbers: pa.ChunkedArray) -> float:
+    """An exactly rounded sum: the order of rows, and so where parts were cut, cannot show."""
+    return math.fsum(numbers.to_numpy())
 
 
 def _phase(
@@ -76,24 +84,18 @@ def _phase(
 ) -> list[FunnelRow]:
     tallies = _rows(store, known, roots, "tally", _TALLY)
     drops = _rows(store, known, roots, "drop", _DROP)
-    summed = {
-        row["step"]: row
-        for row in tallies.group_by("step")
-        .aggregate([(name, "sum") for name in _TALLY[2:]])
-        .to_pylist()
-    }
     found = []
     for step in steps:
-        row = summed.get(step, {f"{name}_sum": 0 for name in _TALLY[2:]})
+        mine = tallies.filter(pc.equal(tallies["step"], step))
         nouns = _NOUNS.get(step, ("clips", "clips"))
         found.append(
             FunnelRow(
                 phase=phase,
                 step=step,
-                items_in=row["items_in_sum"],
-                items_out=row["items_out_sum"],
-                seconds_in=float(row["seconds_in_sum"]),
-                seconds_out=float(row["seconds_out_sum"]),
+                items_in=round(_total(mine["items_in"])),
+                items_out=round(_total(mine["items_out"])),
+                seconds_in=_total(mine["seconds_in"]),
+                seconds_out=_total(mine["seconds_out"]),
                 drops=_drop_counts(step, drops),
                 noun_in=nouns[0],
                 noun_out=nouns[1],
@@ -147,7 +149,7 @@ def _select(store: Store, stream: StreamResult) -> list[FunnelRow]:
     verdicts = read_verdicts(store, stream.select_key, [block.id for block in stream.blocks])
     drops = verdicts.filter(pc.invert(verdicts["kept"]))
     items = verdicts.num_rows
-    seconds = pc.sum(verdicts["seconds"]).as_py() or 0.0
+    seconds = _total(verdicts["seconds"])
     found = []
     names = dict.fromkeys(step.name() for step in stream.outline.select)
     for step in names:
