@@ -7,6 +7,7 @@ counted twice, a bug; 130 interrupted.
 
 import argparse
 import importlib
+import io
 import os
 import signal
 import sys
@@ -48,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from pipeline import device
 
     device.pin()  # before anything numerical is imported
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a plain ASCII terminal gets "?", not an error
     arguments = parser().parse_args(argv)
     signal.signal(signal.SIGTERM, _terminate)
     from pipeline.commands.curate import how_to_go_on
