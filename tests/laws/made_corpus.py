@@ -21,10 +21,11 @@ import numpy.typing as npt
 from transforms import flac
 
 RATE = 16000
-WORDS = (
-    "bread oven river window garden letter station north seven candle paper harbour winter "
-    "ladder orange market kettle stone pillow thunder violin basket meadow copper"
-).split()
+WORDS = tuple(
+    f"{first}{last}"
+    for first in ("river", "garden", "candle", "winter", "copper", "harbour")
+    for last in ("stone", "light", "road", "house")
+)
 
 Pcm = npt.NDArray[np.int16]
 
@@ -39,8 +40,10 @@ def voice(seed: int, seconds: float, rate: int = RATE) -> Pcm:
         length = min(round(chance.uniform(0.6, 2.0) * rate), total - at - rate // 4)
         time_line = np.arange(length) / rate
         pitch = chance.uniform(90, 220)
-        tone = sum(np.sin(2 * np.pi * pitch * k * time_line + chance.uniform(0, 6)) / k
-                   for k in range(1, 9))
+        tone = sum(
+            np.sin(2 * np.pi * pitch * k * time_line + chance.uniform(0, 6)) / k
+            for k in range(1, 9)
+        )
         envelope = np.minimum(1, np.minimum(time_line, time_line[::-1]) / 0.03)
         sound[at : at + length] += 5000 * envelope * tone * (1 + 0.3 * np.sin(9 * time_line))
         at += length + round(chance.uniform(0.7, 1.2) * rate)
@@ -99,14 +102,24 @@ LENGTHS = (6.0, 9.0, 7.0, 12.0, 5.0, 10.0, 8.0, 6.5, 11.0, 7.5)
 def rows() -> list[Row]:
     """The table: texts, speakers and licences; the call is two rows, one per channel."""
     made = [
-        Row(audio=name, text=words(place, 12 + place), speaker=f"voice {place % 3}",
-            licence=("CC-BY-4.0", "CC0-1.0")[place % 2])
-        for place, name in enumerate(
-            name for name in files() if name != "call.wav"
+        Row(
+            audio=name,
+            text=words(place, 12 + place),
+            speaker=f"voice {place % 3}",
+            licence=("CC-BY-4.0", "CC0-1.0")[place % 2],
         )
+        for place, name in enumerate(name for name in files() if name != "call.wav")
     ]
-    call = [Row(audio="call.wav", channel=str(c), text=words(70 + c, 9), speaker=f"party {c}",
-                licence="CC0-1.0") for c in (0, 1)]
+    call = [
+        Row(
+            audio="call.wav",
+            channel=str(c),
+            text=words(70 + c, 9),
+            speaker=f"party {c}",
+            licence="CC0-1.0",
+        )
+        for c in (0, 1)
+    ]
     return [*made, *call]
 
 
