@@ -188,9 +188,10 @@ class Walk:
         if found is not None:
             length = figures.seconds(found.seconds) if found.seconds else "of unknown length"
             coded = f", {found.codec} in {found.container}" if found.codec else ""
+            many = "channel" if found.channels == 1 else "channels"
             yield (
                 f"  {figures.size(found.size)}, {length}, {found.rate} Hz, "
-                f"{found.channels} channels{coded} (by its header)"
+                f"{found.channels} {many}{coded} (by its header)"
             )
 
     def _heard(self, recording: str) -> Iterator[str]:
