@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -80,6 +80,7 @@ def curate(
     out: Path,
     overrides: Sequence[str] = (),
     recipe: Recipe | None = None,
+    workers: Callable[[Any], Any] = Here,
     **options: Any,
 ) -> Ran:
     """One run in this process, published and checked like one of the command line."""
@@ -87,7 +88,7 @@ def curate(
     chosen = recipe or load_recipe(RECIPE, overrides)
     settings = Options(data=str(data), out=str(out), **{"part_seconds": 20.0, **options})
     curator = Curator(chosen, settings, lambda kind, value: events.append((kind, value)))
-    curator._workers = Here(lambda kind, value: events.append((kind, value)))  # type: ignore[assignment]
+    curator._workers = workers(lambda kind, value: events.append((kind, value)))
     result = curator.curate()
     store = Store(out)
     counted = funnel(store, result)
