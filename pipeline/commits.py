@@ -200,7 +200,8 @@ def ledger(store: Store, phase: str, key: str) -> Ledger:
     present = set(names)
     tables = []
     for entry in store.list(f"{layout.phase_folder(phase, key)}/manifests"):
-        table = pq.read_table(_open(store, entry.name), use_threads=False)
+        with pq.ParquetFile(_open(store, entry.name)) as file:  # read_table imports pandas
+            table = file.read(use_threads=False)
         tables.append(table.filter(pc.is_in(table["commit"], pa.array(names, pa.string()))))
     covered = {name for table in tables for name in set(table["commit"].to_pylist())}
     uncovered = [name for name in names if name not in covered]

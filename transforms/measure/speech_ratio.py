@@ -31,7 +31,7 @@ class SpeechRatio(Measure):
     )
 
     def fingerprint(self) -> Any:
-        return ENGINES[self.engine]().fingerprint()
+        return ENGINES[self.engine].fingerprint()
 
     def load(self) -> Vad:
         return ENGINES[self.engine]()
