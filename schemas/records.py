@@ -208,6 +208,7 @@ class Word:
     start: float
     end: float
     confidence: float | None = None  # 0..1; None where the engine gives none worth keeping
+    agreement: float | None = None  # 0..1: share of the engines that heard it; None for one engine
 
     def __post_init__(self) -> None:
         _check_span(self, self.start, self.end)
@@ -238,6 +239,8 @@ class Transcript:
     times: TimesOrigin = "none"
     mean_log_probability: float | None = None
     no_speech_probability: float | None = None
+    temperature: float | None = None  # that the text was drawn at; 0: no chance in it
+    device: str = ""  # "cpu/int8", "cuda/float16": what decoded it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -257,6 +260,9 @@ class Clip:
     text: str = ""
     quality: str = ""  # of the text: see Transcript.quality; "" before transcribe
     language: str | None = None
+    language_probability: float | None = None  # of a detected language; None for a given one
+    disagreement: float | None = None  # word error rate between the engines' answers
+    overlap_seconds: float = 0.0  # of it spoken by several at once, as far as the diarizer says
     times: TimesOrigin = "none"
     words: tuple[Word, ...] = ()
     transcripts: tuple[Transcript, ...] = ()
