@@ -45,11 +45,17 @@ def _rows(
     return pa.concat_tables(tables)
 
 
+PHASE_REASONS = {
+    "crash": "the worker died on this record alone",
+    "no_such_channel": "the table names a channel of which nothing is stored",
+}
+
+
 def meaning(step: str, reason: str) -> str:
     """What a reason code means, in the step's own words."""
     found = registry().get(step)
-    if found is None:
-        return "the worker died on this record alone" if reason == "crash" else ""
+    if found is None:  # a phase: what no step of it saw
+        return PHASE_REASONS.get(reason, "")
     return found.reasons.get(reason, found.reasons.get(reason.removesuffix("_unknown"), ""))
 
 

@@ -8,7 +8,7 @@ from pipeline import commits, layout
 from pipeline.commits import Content, Done
 from pipeline.parts import Member
 from pipeline.work import Job, RootWork, Work, task_of
-from schemas.records import AudioRef, Clip, Segment
+from schemas.records import AudioRef, Clip, Drop, Segment, Task
 from schemas.store import Store
 from transforms.spool import StoredAudio
 from transforms.step import Scope
@@ -31,6 +31,20 @@ def fetch_from(store: Store, hear_key: str, ref: AudioRef) -> bytes:
     return store.get_range(layout.tar_name(hear_key, ref.tar), ref.offset, ref.size)
 
 
+def _no_channel(task: Task, stored: list[Segment]) -> Drop:
+    """The table names a channel that holds nothing: said aloud, or the row would just vanish."""
+    channels = sorted({segment.channel for segment in stored})
+    return Drop(
+        id=task.id,
+        root=task.id,
+        step="annotate",
+        reason="no_such_channel",
+        seconds=0.0,
+        detail=f"channel {task.channel} is given, speech is stored for {channels}; for channels "
+        "kept apart set decode.channels: split",
+    )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AnnotateJob(Job):
     phase: ClassVar[str] = "annotate"
@@ -40,12 +54,12 @@ class AnnotateJob(Job):
 
     def open_root(self, member: Member, work: Work) -> RootWork:
         task = task_of(member)
-        segments = [
+        stored = [
             segment
             for name in member.upstream
             for segment in segments_of(self.store, name).get(task.recording, ())
-            if task.channel is None or segment.channel == task.channel
         ]
+        segments = [s for s in stored if task.channel in (None, s.channel)]
         audio = None
         if segments:
             audio = StoredAudio(
@@ -56,8 +70,21 @@ class AnnotateJob(Job):
             member=member,
             scope=Scope(root=task, seed=self.seed, audio=audio),
             records=list(segments),
-            entrance_seconds=sum(segment.seconds for segment in segments),
+            drops=[_no_channel(task, stored)] if stored and not segments else [],
+            entrance_seconds=self.entrance_seconds(member),
         )
+
+    def entrance_seconds(self, member: Member) -> float:
+        return sum(segment.seconds for segment in self._segments(member))
+
+    def _segments(self, member: Member) -> list[Segment]:
+        task = task_of(member)
+        return [
+            segment
+            for name in member.upstream
+            for segment in segments_of(self.store, name).get(task.recording, ())
+            if task.channel is None or segment.channel == task.channel
+        ]
 
     def finish(self, work: Work) -> Content:
         return Content(
