@@ -1,13 +1,162 @@
-"""`speechloom plan`."""
+"""`speechloom plan`: what curate would do, what is done before, and what it takes."""
 
 import argparse
-import sys
+import dataclasses
+import json
+import os
+
+from pipeline.checkup import memory_bytes
+from pipeline.commands.curate import add_run_arguments, options_of
+from pipeline.commands.gc import size
+from pipeline.costs import DRIVER_BYTES
+from pipeline.forecast import PhasePlan, Plan, StreamPlan, forecast
+from pipeline.funnel import meaning
+from pipeline.progress import duration
+from pipeline.recipe import load_recipe
+from pipeline.report import clean, figures
+
+TABLE = "~: by a table of another machine's times"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    pass
+    add_run_arguments(parser)
+    parser.add_argument(
+        "--rehash", action="store_true", help="as if every file were digested again"
+    )
+    parser.add_argument("--json", action="store_true", help="for machines")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    print("speechloom: plan is not finished yet", file=sys.stderr)
-    return 1
+    recipe = load_recipe(arguments.recipe, arguments.overrides)
+    plan = forecast(recipe, options_of(arguments))
+    if arguments.json:
+        print(json.dumps(as_json(plan), indent=2, sort_keys=True))
+    else:
+        print("\n".join(clean.line(line).rstrip() for line in lines(plan)))
+    return 1 if plan.missing else 0
+
+
+def as_json(plan: Plan) -> dict[str, object]:
+    """The plan as plain values, with the sums that people see."""
+    found = dataclasses.asdict(plan)
+    for stream, row in zip(plan.streams, found["streams"], strict=True):
+        for phase, cell in zip(stream.phases, row["phases"], strict=True):
+            cell["wall_seconds"] = phase.wall_seconds
+            cell["cached"] = phase.parts == 0
+    found["memory_bytes"] = _memory(plan)
+    found["memory_available"] = memory_bytes()
+    return found
+
+
+def _memory(plan: Plan) -> int:
+    return DRIVER_BYTES + plan.workers * plan.worker_bytes
+
+
+def lines(plan: Plan) -> list[str]:
+    """The plan for people."""
+    found = [f"recipe {plan.recipe} to {plan.out}; device class {plan.device}"]
+    for stream in plan.streams:
+        found += ["", *_data(stream), *_phases(stream)]
+    found += ["", *_models(plan), *_needs(plan)]
+    held = [(s.name, p) for s in plan.streams for p in s.phases if p.held_by]
+    found += [f"busy now   {p.phase} of {name}: {p.held_by}" for name, p in held]
+    found.append("nothing was written")
+    return found
+
+
+def _data(stream: StreamPlan) -> list[str]:
+    kept = stream.files - sum(stream.dropped.values())
+    found = [
+        f"stream {stream.name}: {stream.files} sources, {kept} to read, {stream.recordings} "
+        f"recordings{' (limited)' if stream.limited else ''}, {stream.seconds / 3600:.2f} h"
+    ]
+    known, probed, guessed = stream.known_files, stream.probed_files, stream.guessed_files
+    if probed or guessed:
+        found.append(
+            f"  of these files {known} are known from before, {probed} are new and taken at what "
+            f"their headers say, {guessed} are estimated by their size"
+        )
+        found.append("  (new files are not digested here: copies among them count twice)")
+    for reason, count in stream.dropped.items():
+        found.append(f"  crawl drops {count} {reason}: {meaning('crawl', reason)}")
+    return found
+
+
+def _phases(stream: StreamPlan) -> list[str]:
+    head = _row("phase", "key", "cached", "to do", "hours", "parts", "workers", "time")
+    rows = [head]
+    for phase in stream.phases:
+        rows.append(
+            _row(
+                phase.phase if phase.phase != "measure" else f"measure {phase.steps[0]}",
+                phase.key[:8] if phase.key else "later",
+                figures.count(phase.cached_items),
+                figures.count(phase.items - phase.cached_items),
+                f"{(phase.seconds - phase.cached_seconds) / 3600:.2f}",
+                str(phase.parts) if phase.parts else "-",
+                str(phase.workers) if phase.parts else "-",
+                _time(phase),
+            )
+        )
+    return rows
+
+
+def _time(phase: PhasePlan) -> str:
+    if not phase.parts:
+        return "done before"
+    source = "" if phase.measured else "~"
+    return source + duration(phase.wall_seconds)
+
+
+def _row(*cells: str) -> str:
+    widths = (24, 10, 9, 9, 10, 7, 9, 14)
+    text = "  "
+    for place, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        text += clean.pad(clean.cut(cell, width - 1), width, place > 1)
+    return text
+
+
+def _models(plan: Plan) -> list[str]:
+    found = []
+    for model in plan.models:
+        name = f"{model.stream}: {model.step}" + (f" {model.engine}" if model.engine else "")
+        found.append(
+            f"models     {name}: {'MISSING, ' + model.missing if model.missing else 'here'}"
+        )
+    if plan.missing:
+        found.append("           what comes after cannot be planned without them")
+    return found
+
+
+def _needs(plan: Plan) -> list[str]:
+    disk, busy = plan.disk, any(phase.parts for s in plan.streams for phase in s.phases)
+    todo = [phase for s in plan.streams for phase in s.phases if phase.parts]
+    if not busy:
+        return ["time       everything is done before: a run only writes its report again"]
+    measured = all(phase.measured for phase in todo if phase.compute_seconds > 1)
+    basis = "as measured in OUT" if measured and any(phase.measured for phase in todo) else TABLE
+    many = f"{plan.workers} worker{'' if plan.workers == 1 else 's'}"
+    found = [f"time       about {duration(plan.wall_seconds)} on {many} ({basis})"]
+    memory, available = _memory(plan), memory_bytes()
+    short = "" if memory <= available else f"; TOO LITTLE: give --workers {_fitting(plan)}"
+    found.append(
+        f"memory     {size(memory)}: {size(plan.worker_bytes)} for each of {many}; "
+        f"{size(available)} available{short}"
+    )
+    free_out = "a remote store" if disk.free_out is None else f"{size(disk.free_out)} free"
+    needed = disk.stored + disk.shards
+    short = "; TOO LITTLE" if disk.free_out is not None and needed > disk.free_out else ""
+    found.append(
+        f"disk       OUT {size(disk.stored)} stored FLAC and {size(disk.shards)} shards; "
+        f"{free_out}{short}"
+    )
+    short = "; TOO LITTLE: give --scratch" if disk.scratch > disk.free_scratch else ""
+    found.append(
+        f"           scratch {size(disk.scratch)} of samples; {size(disk.free_scratch)} free{short}"
+    )
+    return found
+
+
+def _fitting(plan: Plan) -> int:
+    room = memory_bytes() - DRIVER_BYTES
+    return max(1, min(room // plan.worker_bytes, len(os.sched_getaffinity(0))))

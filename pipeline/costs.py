@@ -1,0 +1,77 @@
+"""What steps cost in time and memory where OUT has nothing measured of its own yet.
+
+Measured on one core of a server of 2023 (x86-64-v4), on samples/ (282 s of audio, 238 s of it
+stored as speech) by the tallies of `make curate DATA=samples`; memory as the peak of a process that
+imports the runner and uses the one model. Other machines differ by a factor of two or three: a plan
+says so, and the tallies of OUT take over as soon as there are any.
+"""
+
+import dataclasses
+
+from transforms.step import Step
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one step with one engine, in one worker."""
+
+    seconds: float  # of one core, per second of audio that reaches the step
+    bytes: int = 0  # of memory, above the worker's own
+
+
+BASE_BYTES = 350_000_000  # a worker with the runner loaded (193 MB) and the samples of a part
+CHILD_BYTES = 150_000_000  # the process that opens media for it
+DRIVER_BYTES = 200_000_000  # the process that plans and supervises
+
+START_SECONDS = 3.0  # workers and their models
+PHASE_SECONDS = 0.1  # to plan and compact one phase
+REPORT_SECONDS = 1.0
+LOOK_SECONDS = 0.01  # to probe one file
+DIGEST_BYTES = 300e6  # digested in a second, from a disk
+COMPOSE_SECONDS = 0.0004  # to decode and encode one second of FLAC for a shard
+
+STORED_SHARE = 0.85  # of a recording that is stored as speech
+FLAC_SHARE = 0.62  # of the bytes of PCM16 that FLAC takes (samples/: 20.1 kB a second at 16 kHz)
+
+_UNKNOWN = Cost(0.001)
+
+# By step, or by "step/engine" where the engine decides.
+_COSTS = {
+    "decode": Cost(0.0006),
+    "segment/silero": Cost(0.0011, 37_000_000),
+    "segment/energy": Cost(0.0001),
+    "segment/none": Cost(0.0001),
+    "gate": Cost(0.0001),
+    "diarize/resemblyzer": Cost(0.0035, 490_000_000),
+    "diarize/one": Cost(0.0),
+    "diarize/given": Cost(0.0),
+    "transcribe/given": Cost(0.00001),
+    "transcribe/pocketsphinx": Cost(0.28, 97_000_000),
+    "snr": Cost(0.0003),
+    "clipping": Cost(0.00002),
+    "speech_ratio": Cost(0.001, 37_000_000),
+    "loudness": Cost(0.0003),
+    "language": Cost(0.00001, 5_000_000),
+    "text_rate": Cost(0.00001),
+}
+
+
+def engines(step: Step) -> tuple[str, ...]:
+    """The engines that a step's settings name; () where it has no choice of them."""
+    one = getattr(step, "engine", None)
+    if isinstance(one, str):
+        return (one,)
+    return tuple(getattr(step, "engines", ()))
+
+
+def cost(step: Step) -> Cost:
+    """What a step costs. Of several engines all are counted: each may be asked for every clip."""
+    names = [f"{step.name()}/{engine}" for engine in engines(step)] or [step.name()]
+    found = [_COSTS.get(name, _UNKNOWN) for name in names]
+    return Cost(sum(one.seconds for one in found), sum(one.bytes for one in found))
+
+
+def worker_bytes(steps: tuple[Step, ...]) -> int:
+    """Memory of one worker that runs all these steps: models stay loaded from phase to phase."""
+    models = {(step.name(), engines(step)): cost(step).bytes for step in steps}
+    return BASE_BYTES + CHILD_BYTES + sum(models.values())
