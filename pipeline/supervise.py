@@ -19,6 +19,7 @@ from typing import Any
 
 from pipeline import device, worker
 from pipeline.parts import deal
+from pipeline.work import ConservationError
 
 START_FAILURES = 3
 
@@ -92,7 +93,8 @@ class Workers:
     def run(self, job: Any, parts: Sequence[Any], workers: int) -> dict[str, int]:
         """Run a phase over parts on at most `workers` processes. Returns summed counters.
 
-        Raises `RunFailedError` where a step failed or a worker cannot start.
+        Raises `RunFailedError` where a step failed or a worker cannot start, and
+        `ConservationError` where one lost something.
         """
         queues = deal(parts, max(1, min(workers, len(parts))))
         while len(self._lanes) < len(queues):
@@ -107,7 +109,9 @@ class Workers:
                     lane.busy = False
                     totals.update(value)
                 elif kind == "failed":
-                    raise RunFailedError(f"{value['message']}", value["trace"])
+                    if value["type"] == ConservationError.__name__:
+                        raise ConservationError(value["message"])
+                    raise RunFailedError(value["message"], value["trace"])
                 else:
                     self._observe(kind, value)
         return dict(sorted(totals.items()))
