@@ -96,6 +96,10 @@ class Job:
     def open_root(self, member: Member, work: Work) -> RootWork:
         raise NotImplementedError
 
+    def entrance_seconds(self, member: Member) -> float:
+        """Seconds of audio that a member brings into this phase."""
+        raise NotImplementedError
+
     def finish(self, work: Work) -> Content:
         """What a part's commit says; audio, if any, is stored before."""
         raise NotImplementedError
@@ -113,6 +117,27 @@ class Job:
 
     def is_committed(self, part: Part) -> bool:
         return self.store.size(layout.commit_name(self.phase, self.key, part.id)) is not None
+
+    def give_up(self, part: Part) -> None:
+        """Commit the members of a part as dead letters: they end any process that tries them."""
+        seconds = {member.id: self.entrance_seconds(member) for member in part.members}
+        content = Content(
+            done=tuple(Done(id=name, seconds=length) for name, length in seconds.items()),
+            drops=tuple(crashed(name, self.phase, length) for name, length in seconds.items()),
+        )
+        commits.write(self.store, self.phase, self.key, part.id, content, self.row_schema, self.run)
+
+
+def crashed(root: str, step: str, seconds: float) -> Drop:
+    """The dead letter of a record that ends the process which works on it."""
+    return Drop(
+        id=root,
+        root=root,
+        step=step,
+        reason="crash",
+        seconds=seconds,
+        detail=f"the worker died {ATTEMPTS} times on this record alone",
+    )
 
 
 def attempts(job: Job, part: Part) -> int:
@@ -137,24 +162,6 @@ def begin(job: Job, part: Part) -> int:
     return number
 
 
-def give_up(job: Job, part: Part) -> None:
-    """Commit the members of a part as dead letters: they end the process that works on them."""
-    drops = tuple(
-        Drop(
-            id=member.id,
-            root=member.id,
-            step=job.phase,
-            reason="crash",
-            seconds=member.seconds,
-            detail=f"the worker died {ATTEMPTS} times on this record alone",
-        )
-        for member in part.members
-    )
-    done = tuple(Done(id=member.id, seconds=member.seconds) for member in part.members)
-    content = Content(done=done, drops=drops)
-    commits.write(job.store, job.phase, job.key, part.id, content, job.row_schema, job.run)
-
-
 def admit(job: Job, part: Part) -> Iterator[Part]:
     """The parts to work on in place of `part`: itself, or its members alone after crashes."""
     if job.is_committed(part):
@@ -169,7 +176,7 @@ def admit(job: Job, part: Part) -> Iterator[Part]:
         if begin(job, single) <= ATTEMPTS:
             yield single
         else:
-            give_up(job, single)
+            job.give_up(single)
 
 
 def open_part(job: Job, part: Part) -> Work:

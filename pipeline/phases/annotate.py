@@ -54,12 +54,7 @@ class AnnotateJob(Job):
 
     def open_root(self, member: Member, work: Work) -> RootWork:
         task = task_of(member)
-        stored = [
-            segment
-            for name in member.upstream
-            for segment in segments_of(self.store, name).get(task.recording, ())
-        ]
-        segments = [s for s in stored if task.channel in (None, s.channel)]
+        stored, segments = self._segments(member)
         audio = None
         if segments:
             audio = StoredAudio(
@@ -75,16 +70,17 @@ class AnnotateJob(Job):
         )
 
     def entrance_seconds(self, member: Member) -> float:
-        return sum(segment.seconds for segment in self._segments(member))
+        return sum(segment.seconds for segment in self._segments(member)[1])
 
-    def _segments(self, member: Member) -> list[Segment]:
+    def _segments(self, member: Member) -> tuple[list[Segment], list[Segment]]:
+        """What is stored of a task's recording, and what of it is the task's."""
         task = task_of(member)
-        return [
+        stored = [
             segment
             for name in member.upstream
             for segment in segments_of(self.store, name).get(task.recording, ())
-            if task.channel is None or segment.channel == task.channel
         ]
+        return stored, [s for s in stored if task.channel in (None, s.channel)]
 
     def finish(self, work: Work) -> Content:
         return Content(

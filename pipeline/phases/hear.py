@@ -42,6 +42,10 @@ class HearJob(Job):
         scope = Scope(root=member.root, seed=self.seed, audio=spool, sink=spool, path=member.path)
         return RootWork(member=member, scope=scope, records=[member.root])
 
+    def entrance_seconds(self, member: Member) -> float:
+        """What the container claims: nobody knows more before it is decoded."""
+        return member.root.seconds
+
     def finish(self, work: Work) -> Content:
         rows, previews, digest = self._store_audio(work)
         return Content(

@@ -6,15 +6,16 @@ Measures that lack the same tasks share one pass over the audio.
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import ClassVar
 
 import pyarrow as pa
 
 from pipeline import commits, layout
-from pipeline.commits import Content, Done
+from pipeline.commits import Content, Done, Tally
 from pipeline.parts import Member, Part
 from pipeline.phases.annotate import fetch_from
-from pipeline.work import Job, RootWork, Work, task_of
+from pipeline.work import Job, RootWork, Work, crashed, task_of
 from schemas.records import Clip, Scores
 from schemas.store import Store
 from transforms.spool import StoredAudio
@@ -59,9 +60,7 @@ class MeasureJob(Job):
 
     def open_root(self, member: Member, work: Work) -> RootWork:
         task = task_of(member)
-        clips = [
-            clip for name in member.upstream for clip in clips_of(self.store, name).get(task.id, ())
-        ]
+        clips = self._clips(member)
         audio = None
         if clips and any(measure.needs_audio for measure in self.measures):
             audio = StoredAudio(
@@ -71,9 +70,19 @@ class MeasureJob(Job):
         return RootWork(
             member=member,
             scope=Scope(root=task, seed=self.seed, audio=audio),
-            records=list(clips),
-            entrance_seconds=sum(clip.seconds for clip in clips),
+            records=clips,
+            entrance_seconds=self.entrance_seconds(member),
         )
+
+    def entrance_seconds(self, member: Member) -> float:
+        return sum(clip.seconds for clip in self._clips(member))
+
+    def _clips(self, member: Member) -> list[Clip]:
+        return [
+            clip
+            for name in member.upstream
+            for clip in clips_of(self.store, name).get(member.id, ())
+        ]
 
     def commit(self, work: Work) -> bool:
         won = False
@@ -91,8 +100,39 @@ class MeasureJob(Job):
             )
         return won
 
+    def give_up(self, part: Part) -> None:
+        """Scores that are not known: the clips go on, and a filter judges them as unknown."""
+        for measure, key in zip(self.measures, self.keys, strict=True):
+            unknown = (None,) * len(measure.columns)
+            clips = {member.id: self._clips(member) for member in part.members}
+            scores = [Scores(id=c.id, values=unknown) for found in clips.values() for c in found]
+            content = Content(
+                done=tuple(Done(id=m.id, seconds=self.entrance_seconds(m)) for m in part.members),
+                rows=score_rows(measure, scores),
+                drops=tuple(crashed(name, measure.name(), 0.0) for name in clips),
+                tallies=tuple(
+                    unmeasured(name, measure.name(), found) for name, found in clips.items()
+                ),
+            )
+            schema = score_schema(measure)
+            commits.write(self.store, self.phase, key, part.id, content, schema, self.run)
+
     def is_committed(self, part: Part) -> bool:
         return all(
             self.store.size(layout.commit_name(self.phase, key, part.id)) is not None
             for key in self.keys
         )
+
+
+def unmeasured(root: str, step: str, clips: Sequence[Clip]) -> Tally:
+    """The tally of clips that passed a measure without an answer."""
+    seconds = sum(clip.seconds for clip in clips)
+    return Tally(
+        root=root,
+        step=step,
+        items_in=len(clips),
+        items_out=len(clips),
+        seconds_in=seconds,
+        seconds_out=seconds,
+        compute_seconds=0.0,
+    )
