@@ -175,3 +175,27 @@ def log_events(out: Path) -> list[list[dict[str, Any]]]:
             with contextlib.suppress(json.JSONDecodeError):  # the last line of a killed run
                 runs[-1].append(json.loads(line))
     return runs
+
+
+PLUGINS = {"PYTHONPATH": f"{HERE / 'plugins'}:{ROOT}"}
+
+
+def recipe_with(path: Path, after: str, line: str, name: str = "laws") -> Path:
+    """The recipe of the laws with one more step behind the line that begins with `- after`."""
+    text = RECIPE.read_text(encoding="utf-8").replace("name: laws", f"name: {name}")
+    lines = []
+    for old in text.splitlines():
+        lines.append(old)
+        if old.strip().startswith(f"- {after}"):
+            lines.append(f"    - {line}")
+    assert len(lines) == text.count("\n") + 1
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def published(out: Path, name: str = "laws") -> dict[str, Any]:
+    """The manifest that the newest finished run of a recipe points to."""
+    pointer = json.loads((out / "runs" / f"{name}.json").read_text(encoding="utf-8"))
+    path = out / layout.composition_folder(pointer["compose"]) / "manifest.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
