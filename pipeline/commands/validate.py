@@ -1,28 +1,62 @@
-"""`speechloom validate SHARDS...`: check sets of shards against manifest and format."""
+"""`speechloom validate SHARDS...`: check sets of shards against their manifest and the format."""
 
 import argparse
 import io
-import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline import layout
-from pipeline.report import clean
-from schemas.manifest import NAME
+from pipeline.pointers import read_pointers
+from pipeline.report import clean, figures
+from schemas.manifest import NAME, read_manifest
 from schemas.shard_validate import validate
+from schemas.store import Store, StoreError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shards", nargs="+", help="a manifest.json, its folder, or an OUT")
-    parser.add_argument("--quick", action="store_true", help="read FLAC headers only")
+    parser.add_argument(
+        "shards",
+        nargs="+",
+        metavar="SHARDS",
+        help="a manifest.json, the folder that holds one, or an OUT: the newest run of each recipe",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="read the headers of FLACs only, decode nothing"
+    )
 
 
-def _sets(path: Path) -> list[Path]:
-    pointers = sorted((path / "runs").glob("*.json"))
-    if (path / NAME).exists() or not pointers:
-        return [path]
-    keys = {json.loads(p.read_text(encoding="utf-8"))["compose"] for p in pointers}
-    return [path / layout.composition_folder(key) for key in sorted(keys)]
+def run(arguments: argparse.Namespace) -> int:
+    roots = [root for text in arguments.shards for root in _roots(text)]
+    wrong = 0
+    for root in dict.fromkeys(roots):
+        problems = validate(root, None if arguments.quick else decoded)
+        wrong += len(problems)
+        print(clean.line(f"{root}: {_summary(root, len(problems))}"))
+        for problem in problems:
+            print(clean.line(f"  {problem.where}: {problem.code}: {problem.message}"))
+    if wrong:
+        print(f"speechloom: {figures.count(wrong)} problems found", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def _roots(text: str) -> Iterator[Path]:
+    """The folders of sets that an argument names."""
+    store = Store(text)
+    if store.remote:
+        raise StoreError(
+            f"{text}: sets on a remote store cannot be validated yet. Copy the folder that holds "
+            f"{NAME} to a local disk and validate it there"
+        )
+    path = Path(text)
+    if path.name == NAME or (path / NAME).exists() or not (path / "runs").is_dir():
+        yield path
+        return
+    pointers = read_pointers(store)
+    if not pointers:
+        raise StoreError(f"{text} holds no finished run; run curate to its end first")
+    for pointer in pointers:
+        yield path / layout.composition_folder(pointer.compose)
 
 
 def decoded(data: bytes) -> tuple[int, int]:
@@ -35,12 +69,16 @@ def decoded(data: bytes) -> tuple[int, int]:
     return length, int(soundfile.info(io.BytesIO(data)).samplerate)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    wrong = 0
-    for text in arguments.shards:
-        for root in _sets(Path(text)):
-            for problem in validate(root, None if arguments.quick else decoded):
-                wrong += 1
-                print(clean.line(f"{problem.where}: {problem.code}: {problem.message}"))
-    print(f"{wrong} problems", file=sys.stderr)
-    return 1 if wrong else 0
+def _summary(root: Path, problems: int) -> str:
+    if problems:
+        return f"{figures.count(problems)} problem{'' if problems == 1 else 's'}"
+    folder = root.parent if root.name == NAME else root
+    shards = read_manifest(lambda name: (folder / name).read_bytes()).shards
+    documents = sum(shard.documents for shard in shards)
+    seconds = sum(shard.seconds for shard in shards)
+    size = sum(shard.bytes for shard in shards)
+    return (
+        f"fine: {figures.count(len(shards))} shards, {figures.count(documents)} documents, "
+        f"{figures.hours(seconds, figures.hour_places(seconds))} h, "
+        f"{figures.size(size).replace(figures.NARROW, ' ')}"
+    )
