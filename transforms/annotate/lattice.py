@@ -62,9 +62,7 @@ def tokens_of(hypothesis: Transcript, index: int, language: str | None) -> tuple
     words = hypothesis.words if timed else spread(hypothesis.text, 1.0)
     words = tuple(word for word in words if word.text.strip())
     pieces = _pieces(hypothesis.text, words)
-    plain = all(
-        sign.isspace() or (sign.isalnum() and sign == sign.lower()) for sign in hypothesis.text
-    )
+    plain = not any(_says_how_to_write(sign) for sign in hypothesis.text)
     return tuple(
         Token(
             hypothesis=index,
