@@ -4,6 +4,7 @@ The log is JSON lines in OUT/logs (on a remote store it is written at the end). 
 seconds per second of wall time of the present phase; the time left is an estimate from it.
 """
 
+import contextlib
 import json
 import sys
 import time
@@ -12,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from pipeline import layout
-from schemas.store import Store
+from schemas.store import Store, StoreError
 
 PLAIN_SECONDS = 15.0  # between plain lines
 LIVE_SECONDS = 0.2
@@ -45,10 +46,17 @@ class Progress:
         self._name = layout.log_name(run)
         self._lines: list[str] = []
         self._file: TextIO | None = None
+        self._log_failed = False
         local = store.local(self._name)
         if local is not None:
-            local.parent.mkdir(parents=True, exist_ok=True)
-            self._file = local.open("a", encoding="utf-8")
+            try:
+                local.parent.mkdir(parents=True, exist_ok=True)
+                self._file = local.open("a", encoding="utf-8")
+            except OSError as error:
+                raise StoreError(
+                    f"cannot write {local}: {error.strerror}. Name another folder as OUT, or make "
+                    "this one writable"
+                ) from error
         self._phase = ""
         self._planned = self._done = 0.0
         self._parts = self._finished = 0
@@ -65,7 +73,8 @@ class Progress:
     ) -> None:
         self._clear()
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # lines that a full disk did not take
+                self._file.close()
         elif self._lines:
             self._store.replace(self._name, "".join(self._lines).encode())
 
@@ -102,11 +111,16 @@ class Progress:
         elapsed = round(self._clock() - self._start, 3)  # seconds since the run began
         record |= {"elapsed": elapsed, "phase": self._phase, "value": value}
         line = json.dumps(record) + "\n"
-        if self._file is not None:
+        if self._file is None:
+            self._lines.append(line)
+            return
+        try:
             self._file.write(line)
             self._file.flush()
-        else:
-            self._lines.append(line)
+        except OSError as error:  # a full disk: what matters will say so too, and better
+            if not self._log_failed:
+                self.say(f"the log {self._name} is not complete: {error.strerror}")
+            self._log_failed = True
 
     def _line(self) -> str:
         spent = self._clock() - self._began
