@@ -33,6 +33,11 @@ class Entry:
     size: int  # bytes
 
 
+def _size(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
 class Store:
     """A folder or bucket prefix. Picklable: only its url travels."""
 
@@ -100,8 +105,8 @@ class Store:
             free = shutil.disk_usage(self.url).free
         except OSError:
             return ""
-        wanted = f"needs {need / 1e6:.1f} MB, " if need is not None else ""
-        return f" ({wanted}{free / 1e6:.1f} MB free on that disk)"
+        wanted = f"needs {_size(need)}, " if need is not None else ""
+        return f" ({wanted}{_size(free)} free on that disk)"
 
     def put_if_absent(self, name: str, data: bytes | Path) -> bool:
         """Create an object from bytes or from a local file. False where the name was taken.
