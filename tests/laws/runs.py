@@ -45,6 +45,9 @@ class Here:
     def __exit__(self, *_: object) -> None:
         weave.close_models()
 
+    def start(self, workers: int) -> None:
+        """Nobody has to be started."""
+
     def run(self, job: Any, parts: Sequence[Any], workers: int) -> dict[str, int]:
         return weave.run(job, parts, notify=self._observe)
 

@@ -55,6 +55,9 @@ class Hostile:
     def __exit__(self, *_: object) -> None:
         weave.close_models()
 
+    def start(self, workers: int) -> None:
+        """Nobody has to be started."""
+
     def run(self, job: Any, parts: Any, workers: int) -> dict[str, int]:
         schedule = [*parts, *parts]
         self.chance.shuffle(schedule)
