@@ -24,8 +24,14 @@ REQUIRED = {
     "transcribe": "it gives the clips their text",
     "interleave": "it makes documents of the clips",
 }
-# Within one phase: this step, and the one that it must follow where both stand in a stream.
-FOLLOWS = {"segment": "decode", "gate": "segment", "transcribe": "diarize"}
+# Within one phase: this step, and those that it must follow where both stand in a stream.
+FOLLOWS = {
+    "segment": ("decode",),
+    "gate": ("segment",),
+    "transcribe": ("diarize",),
+    "align": ("transcribe",),
+    "sentences": ("transcribe", "align"),
+}
 
 # What a row has without any measure; the nested columns of a clip are not read at select.
 ROW_COLUMNS = (set(arrow_schema(Clip).names) - {"words", "transcripts", "audio"}) | {
@@ -98,9 +104,10 @@ def _order(index: int, found: Sequence[Draft], known: Known) -> Iterator[str]:
             f"a step of the phase {kind.phase} stands after {later[0].name}, which is of the "
             f"phase {known[later[0].name].phase}; the order is {', '.join(PHASES)}"
         )
-    first = FOLLOWS.get(draft.name)
-    if first in {other.name for other in found[index + 1 :]}:
-        yield f"stands before {first}, whose answers it needs; move it below"
+    behind = {other.name for other in found[index + 1 :]}
+    for first in FOLLOWS.get(draft.name, ()):
+        if first in behind:
+            yield f"stands before {first}, whose answers it needs; move it below"
 
 
 def _unread(

@@ -310,11 +310,23 @@ def _conserved(
             f"were dropped: {before - after - left} are unaccounted for"
         )
     if taken and isinstance(taken[0], Clip):
-        ids = {clip.id for clip in taken}
         seen = {clip.id for clip in given} | {drop.id for drop in dropped}
-        if ids - seen:
-            raise ConservationError(f"{step.name()}: clips {sorted(ids - seen)[:3]} vanished")
+        if lost := _lost([clip for clip in taken if clip.id not in seen], given):
+            raise ConservationError(f"{step.name()}: clips {sorted(lost)[:3]} vanished")
     return before / rate
+
+
+def _lost(gone: Sequence[Clip], given: Sequence[Clip]) -> set[str]:
+    """The clips that were not cut into others: no given clips lie end to end where they were."""
+    begins = {(c.channel, frames(c.start, c.rate)): frames(c.end, c.rate) for c in given}
+    lost = set()
+    for clip in gone:
+        at, end = frames(clip.start, clip.rate), frames(clip.end, clip.rate)
+        while at < end and (clip.channel, at) in begins and begins[clip.channel, at] > at:
+            at = begins[clip.channel, at]
+        if at != end or not clip.seconds:
+            lost.add(clip.id)
+    return lost
 
 
 def _measure(step: Measure, model: Any, root: RootWork) -> None:

@@ -24,8 +24,8 @@ import numpy.typing as npt
 
 from schemas.records import Transcript, Word
 from schemas.words import word_ranges
+from transforms.engines.dealing import spread
 from transforms.engines.normalizer import word_key
-from transforms.engines.recognizer import spread
 
 APART = 1.0  # seconds of silence between two mentions of one word (ours)
 _UNIT = 1000  # of costs
@@ -91,16 +91,16 @@ def _pieces(text: str, words: Sequence[Word]) -> list[tuple[str, str]]:
     ranges = word_ranges(text, words)
     if ranges is None or not words:
         return [(" " if place else "", word.text.strip()) for place, word in enumerate(words)]
-    blanks = [_around(text[: ranges[0][0]], "right")]
-    blanks += [_around(text[a[1] : b[0]], "left") for a, b in itertools.pairwise(ranges)]
-    blanks.append(_around(text[ranges[-1][1] :], "left"))
+    blanks = [around(text[: ranges[0][0]], "right")]
+    blanks += [around(text[a[1] : b[0]], "left") for a, b in itertools.pairwise(ranges)]
+    blanks.append(around(text[ranges[-1][1] :], "left"))
     return [
         (before[1], before[2] + text[start:end] + after[0])
         for (start, end), before, after in zip(ranges, blanks, blanks[1:], strict=False)
     ]
 
 
-def _around(between: str, whole: str) -> tuple[str, str, str]:
+def around(between: str, whole: str) -> tuple[str, str, str]:
     """The text between two words: marks that touch the left one, the middle, the right one's.
 
     Where no blank parts them, all of it belongs to the `whole` side.
