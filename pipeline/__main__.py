@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
+from typing import Any
 
 COMMANDS = {
     "curate": "raw audio to shards of interleaved speech-text documents",
@@ -33,14 +34,19 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     raise _Interrupted
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(chosen: str | None = None) -> argparse.ArgumentParser:
+    """The arguments of all commands; of one alone where it is known which.
+
+    So `doctor` starts where a package that only `curate` needs is broken.
+    """
     top = argparse.ArgumentParser(
         prog="speechloom", description="Raw audio in, interleaved speech-text documents out."
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, meaning in COMMANDS.items():
-        module = importlib.import_module(f"pipeline.commands.{name}")
-        module.add_arguments(commands.add_parser(name, help=meaning, description=meaning))
+        one = commands.add_parser(name, help=meaning, description=meaning)
+        if chosen in (None, name):
+            importlib.import_module(f"pipeline.commands.{name}").add_arguments(one)
     return top
 
 
@@ -52,8 +58,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a plain ASCII terminal gets "?", not an error
-    arguments = parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    chosen = given[0] if given and given[0] in COMMANDS else None
+    arguments = parser(chosen).parse_args(given)
     signal.signal(signal.SIGTERM, _terminate)
+    command = importlib.import_module(f"pipeline.commands.{arguments.command}")
+    if arguments.command == "doctor":
+        return int(command.run(arguments))
+    return _run(command, arguments)
+
+
+def _run(command: Any, arguments: argparse.Namespace) -> int:
+    """A command with every way in which it may end."""
     from pipeline.commands.curate import how_to_go_on
     from pipeline.locks import PhaseBusyError
     from pipeline.supervise import RunFailedError
@@ -62,7 +78,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     from schemas.store import StoreError
     from transforms.gather.found import DataError
 
-    command = importlib.import_module(f"pipeline.commands.{arguments.command}")
     try:
         return int(command.run(arguments))
     except (SettingsError, DataError) as error:
