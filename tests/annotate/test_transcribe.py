@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from schemas.records import Clip, Drop, Task, Transcript, Word, clip_id, frames, task_id
 from transforms.annotate.transcribe import Transcribe
 from transforms.engines import recognizer
+from transforms.engines.answers import OneByOne
 from transforms.step import Scope, registry
 
 RATE = 16_000
@@ -42,7 +43,7 @@ class Tape:
 
 
 @dataclasses.dataclass
-class Stub:
+class Stub(OneByOne):
     """A recognizer that says the peak of what it hears; nothing below `deaf_below`."""
 
     name: str = "stub"

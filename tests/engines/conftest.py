@@ -8,6 +8,7 @@ import functools
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,3 +60,9 @@ def speak() -> Callable[..., np.ndarray]:
         return _spoken(text, voice, rate)
 
     return speaker
+
+
+@pytest.fixture(scope="session")
+def whisper_toy() -> Path:
+    """The folder of the small Whisper model that is ours."""
+    return Path(__file__).resolve().parents[1] / "assets" / "whisper-toy"

@@ -26,8 +26,9 @@ def silence(samples: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module", params=recognizer.ENGINES)
-def engine(request) -> recognizer.Recognizer:
-    return recognizer.load(request.param)
+def engine(request, whisper_toy) -> recognizer.Recognizer:
+    toy = f"/{whisper_toy}" if request.param == "faster-whisper" else ""
+    return recognizer.load(request.param + toy)
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +199,7 @@ def test_names_are_family_and_variant():
     assert recognizer.parse("given") == (recognizer.GivenText, "")
     for name, message in {
         "pocketsfinx": "did you mean 'pocketsphinx'",
-        "whisper/large": "Known: given, pocketsphinx",
+        "whisper/large": "Known: given, pocketsphinx, faster-whisper",
         "pocketsphinx/big": "has one model",
         "given/x": "no variants",
     }.items():

@@ -1,73 +1,60 @@
 """Recognizers: what was said in one clip, and when.
 
-An engine sees one clip at a time and answers with a `Transcript` or None ("I cannot say": no
-words heard, a language it does not know, nothing given). Its answer depends on that clip and on
-what was given for it, never on the clip before: `PocketSphinx` has to be made to forget (below).
+An engine is asked about the clips of one recording and answers each with a `Transcript` or None (no
+words heard, nothing given). Its answers depend on those clips and on what was given for them, never
+on a recording before: `PocketSphinx` has to be made to forget (below). The contract stands in
+`answers`, faster-whisper in `whisper`.
 
 Word times are seconds from the start of the clip; the step that asks moves them to the recording.
 An engine is named `family` or `family/variant`; the variant (a size, a path) is the family's own
 business.
 """
 
-import dataclasses
 import difflib
 import importlib.metadata
 import math
 import re
-from collections.abc import Iterable
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
+import pydantic
 
 from schemas.records import Transcript, Word
+from transforms.engines.answers import (
+    Answer,
+    Given,
+    OneByOne,
+    Pcm16,
+    Recognizer,
+    Unanswered,
+)
+from transforms.engines.dealing import deal, spread
+from transforms.engines.whisper import FasterWhisper
 
-Pcm16 = npt.NDArray[np.int16]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Given:
-    """What is known of a clip before it is heard."""
-
-    text: str | None = None  # this clip's share of the text given for its recording
-    language: str | None = None  # ISO 639-1
-
-
-class Recognizer(Protocol):
-    """An engine of the family."""
-
-    name: str  # as it stands in a recipe
-    quality: str  # of its text: see Transcript.quality
-    rate: int | None  # hertz it must be given; None: any
-
-    def __init__(self, variant: str = "") -> None: ...
-
-    @classmethod
-    def check_variant(cls, variant: str) -> None:
-        """Raises `ValueError` where there is no such variant. Loads nothing."""
-        ...
-
-    def transcribe(self, pcm: Pcm16, rate: int, given: Given) -> Transcript | None:
-        """The words of one clip. `pcm` is PCM16, mono, shape [samples], at `rate`.
-
-        Never an empty text. All numbers are plain Python floats; words are ordered by start and
-        lie inside the clip; `Transcript.engine` is `name`.
-        """
-        ...
-
-    @classmethod
-    def fingerprint(cls, variant: str) -> dict[str, str]:
-        """What, beyond name and settings, changes the answers. Loads no model."""
-        ...
+__all__ = [
+    "ENGINES",
+    "Answer",
+    "Given",
+    "GivenText",
+    "Pcm16",
+    "PocketSphinx",
+    "Recognizer",
+    "Unanswered",
+    "deal",
+    "fingerprint",
+    "load",
+    "parse",
+    "spread",
+    "violations",
+]
 
 
-class GivenText:
+class GivenText(OneByOne):
     """The text that came with the recording. Its words' times are spread by length: estimated."""
 
     quality = "given"
     rate: int | None = None
 
-    def __init__(self, variant: str = "") -> None:
+    def __init__(self, variant: str = "", settings: pydantic.BaseModel | None = None) -> None:
         self.check_variant(variant)
         self.name = "given"
 
@@ -77,7 +64,9 @@ class GivenText:
             raise ValueError(f"engine given has no variants; write given, not given/{variant}")
 
     @classmethod
-    def fingerprint(cls, variant: str) -> dict[str, str]:
+    def fingerprint(
+        cls, variant: str, settings: pydantic.BaseModel | None = None
+    ) -> dict[str, str]:
         return {}
 
     def transcribe(self, pcm: Pcm16, rate: int, given: Given) -> Transcript | None:
@@ -93,7 +82,7 @@ class GivenText:
         )
 
 
-class PocketSphinx:
+class PocketSphinx(OneByOne):
     """CMU PocketSphinx with the English model of its wheel. 16 kHz, no download, 90 MB.
 
     About half of the words of real speech are wrong: its text is marked `smoke`. Every word's
@@ -111,7 +100,7 @@ class PocketSphinx:
     _LANGUAGE: ClassVar[str] = "en"
     _FRAMES_PER_SECOND: ClassVar[int] = 100
 
-    def __init__(self, variant: str = "") -> None:
+    def __init__(self, variant: str = "", settings: pydantic.BaseModel | None = None) -> None:
         self.check_variant(variant)
         self.name = "pocketsphinx"
         import pocketsphinx
@@ -126,13 +115,18 @@ class PocketSphinx:
             )
 
     @classmethod
-    def fingerprint(cls, variant: str) -> dict[str, str]:
+    def fingerprint(
+        cls, variant: str, settings: pydantic.BaseModel | None = None
+    ) -> dict[str, str]:
         return {"pocketsphinx": importlib.metadata.version("pocketsphinx")}  # holds the model
+
+    def speaks(self, language: str | None) -> bool:
+        return language in (None, self._LANGUAGE)
 
     def transcribe(self, pcm: Pcm16, rate: int, given: Given) -> Transcript | None:
         if rate != self.rate:
             raise ValueError(f"engine pocketsphinx needs {self.rate} Hz, was given {rate} Hz")
-        if not len(pcm) or (given.language or self._LANGUAGE) != self._LANGUAGE:
+        if not len(pcm) or not self.speaks(given.language):
             return None
         words = self._words(pcm, len(pcm) / rate)
         if not words:
@@ -174,60 +168,11 @@ def _spelling(entry: str) -> str:
     return re.sub(r"\(\d+\)$", "", entry)
 
 
-# Chinese and Japanese are written without spaces: each sign is a unit, with the marks after it.
-_SIGN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_UNIT = re.compile(rf"[{_SIGN}](?:[^\w\s])*|[^\s{_SIGN}]+")
-
-
-def deal(text: str, seconds: Iterable[float]) -> list[str]:
-    """Share a text among consecutive clips in proportion to their durations.
-
-    Each word goes to exactly one clip, in order: to the clip that lasts while the word's middle
-    passes, if the whole text were spoken at an even pace. A share is a slice of the text as it
-    was given; one clip gets all of it verbatim. A clip may get no word: "".
-    """
-    ends = [math.fsum(durations) for durations in _prefixes(seconds)]
-    if len(ends) == 1:
-        return [text]
-    shares: list[list[re.Match[str]]] = [[] for _ in ends]
-    units = list(_UNIT.finditer(text))
-    total = sum(_weight(unit.group()) for unit in units)
-    spoken = 0
-    index = 0
-    for unit in units:
-        middle = spoken + _weight(unit.group()) / 2
-        spoken += _weight(unit.group())
-        while index + 1 < len(ends) and middle * ends[-1] >= ends[index] * total:
-            index += 1
-        shares[index].append(unit)
-    return [text[share[0].start() : share[-1].end()] if share else "" for share in shares]
-
-
-def _prefixes(seconds: Iterable[float]) -> Iterable[list[float]]:
-    sofar: list[float] = []
-    for duration in seconds:
-        sofar.append(duration)
-        yield sofar
-
-
-def _weight(word: str) -> int:
-    return len(word) + 1  # the pause after it
-
-
-def spread(text: str, seconds: float) -> tuple[Word, ...]:
-    """The words of a text over `seconds`, each as long as its share of the letters."""
-    units = [unit.group() for unit in _UNIT.finditer(text)]
-    total = sum(_weight(unit) for unit in units)
-    words = []
-    spoken = 0
-    for unit in units:
-        start = seconds * spoken / total
-        spoken += _weight(unit)
-        words.append(Word(text=unit, start=start, end=min(seconds * spoken / total, seconds)))
-    return tuple(words)
-
-
-ENGINES: dict[str, type[Recognizer]] = {"given": GivenText, "pocketsphinx": PocketSphinx}
+ENGINES: dict[str, type[Recognizer]] = {
+    "given": GivenText,
+    "pocketsphinx": PocketSphinx,
+    "faster-whisper": FasterWhisper,
+}
 
 
 def parse(name: str) -> tuple[type[Recognizer], str]:
@@ -245,16 +190,16 @@ def parse(name: str) -> tuple[type[Recognizer], str]:
     return ENGINES[family], variant
 
 
-def fingerprint(name: str) -> dict[str, str]:
+def fingerprint(name: str, settings: pydantic.BaseModel | None = None) -> dict[str, str]:
     """The fingerprint of the engine of that name."""
     family, variant = parse(name)
-    return family.fingerprint(variant)
+    return family.fingerprint(variant, settings)
 
 
-def load(name: str) -> Recognizer:
-    """The engine of that name, ready to be asked."""
+def load(name: str, settings: pydantic.BaseModel | None = None) -> Recognizer:
+    """The engine of that name, ready to be asked. `settings` are those of its family, if it has."""
     family, variant = parse(name)
-    return family(variant)
+    return family(variant, settings)
 
 
 def violations(transcript: Transcript, seconds: float) -> list[str]:
