@@ -1,0 +1,150 @@
+import os
+import pickle
+import threading
+from pathlib import Path
+
+import pytest
+
+from schemas.store import Entry, Store, StoreError
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "out")
+
+
+def test_the_first_writer_wins(store: Store) -> None:
+    assert store.put_if_absent("a/b/c", b"first")
+    assert not store.put_if_absent("a/b/c", b"second")
+    assert store.get("a/b/c") == b"first"
+
+
+def test_of_many_writers_at_once_exactly_one_wins(store: Store) -> None:
+    start = threading.Barrier(8)
+    won: list[int] = []
+
+    def write(number: int) -> None:
+        start.wait()
+        if store.put_if_absent("contested", bytes([number]) * 200_000):
+            won.append(number)
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert store.get("contested") == bytes(won) * 200_000
+
+
+def test_a_file_is_stored_like_bytes(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "big"
+    path.write_bytes(os.urandom(3 << 20))
+    assert store.put_if_absent("big", path)
+    assert store.get("big") == path.read_bytes()
+    assert store.size("big") == 3 << 20
+    assert path.exists()
+
+
+def test_ranges(store: Store) -> None:
+    store.put_if_absent("x", b"0123456789")
+    assert store.get_range("x", 2, 3) == b"234"
+    assert store.get_range("x", 7, 3) == b"789"
+    assert store.get_range("x", 4, 0) == b""
+    with pytest.raises(StoreError):
+        store.get_range("x", 8, 5)
+
+
+def test_what_is_not_there(store: Store) -> None:
+    with pytest.raises(FileNotFoundError):
+        store.get("nothing")
+    with pytest.raises(FileNotFoundError):
+        store.get_range("nothing", 0, 5)
+    assert store.size("nothing") is None
+    assert store.age("nothing") is None
+    assert store.list("nothing") == []
+    store.delete("nothing")
+
+
+def test_replace_and_delete(store: Store) -> None:
+    store.replace("pointer", b"1")
+    store.replace("pointer", b"22")
+    assert store.get("pointer") == b"22"
+    store.delete("pointer")
+    assert store.size("pointer") is None
+    assert store.put_if_absent("pointer", b"3")
+
+
+def test_a_listing_is_sorted_and_below_its_folder_only(store: Store) -> None:
+    for name in ("f/b", "f/a/z", "f/a/y", "fg/no", "f2"):
+        store.put_if_absent(name, b"x" * len(name))
+    assert store.list("f") == [Entry("f/a/y", 5), Entry("f/a/z", 5), Entry("f/b", 3)]
+
+
+def test_adopting_gives_a_second_name(store: Store) -> None:
+    store.put_if_absent("old/tar", b"content")
+    assert store.adopt("old/tar", "new/folder/tar")
+    assert store.get("new/folder/tar") == b"content"
+    assert not store.adopt("old/tar", "new/folder/tar")
+    local, other = store.local("old/tar"), store.local("new/folder/tar")
+    assert local is not None and other is not None
+    assert local.stat().st_ino == other.stat().st_ino  # no second copy
+    store.delete("old/tar")
+    assert store.get("new/folder/tar") == b"content"
+
+
+def test_age_is_in_seconds(store: Store) -> None:
+    store.put_if_absent("a", b"")
+    local = store.local("a")
+    assert local is not None
+    os.utime(local, (local.stat().st_mtime - 500,) * 2)
+    age = store.age("a")
+    assert age is not None and 499 < age < 520
+
+
+def test_only_the_place_travels(store: Store) -> None:
+    store.put_if_absent("a", b"1")
+    other = pickle.loads(pickle.dumps(store))
+    assert other.url == store.url and other.get("a") == b"1"
+
+
+def test_a_relative_place_is_told_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store("out")
+    monkeypatch.chdir("/")
+    store.put_if_absent("a", b"1")
+    assert (tmp_path / "out" / "a").read_bytes() == b"1"
+    assert store.where("a") == str(tmp_path / "out" / "a")
+
+
+def test_a_store_without_conditional_puts_is_refused() -> None:
+    with pytest.raises(StoreError, match=r"cannot store at 'ftp://x/y'"):
+        Store("ftp://x/y")
+
+
+def test_an_error_names_place_need_and_room(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "taken").write_bytes(b"a file where a folder is needed")
+    store = Store(tmp_path / "out")
+    with pytest.raises(StoreError) as caught:
+        store.put_if_absent("taken/name", b"12345")
+    said = str(caught.value)
+    assert str(tmp_path / "out" / "taken" / "name") in said
+    assert "needs 0.0 kB" in said and "free on that disk" in said
+    assert "run the same command again" in said
+
+
+def test_room(store: Store) -> None:
+    free = store.free()
+    assert free is not None and free > 0
+
+
+def test_in_memory_it_works_alike() -> None:
+    """The conditional put of remote stores, on the only one that needs no network."""
+    store = Store("memory:///bucket")
+    assert store.remote and store.local("a") is None and store.free() is None
+    assert store.put_if_absent("a/b", b"1")
+    assert not store.put_if_absent("a/b", b"2")
+    assert store.get("a/b") == b"1"
+    assert store.adopt("a/b", "c") and not store.adopt("a/b", "c")
+    assert [entry.name for entry in store.list("a")] == ["a/b"]
