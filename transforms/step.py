@@ -104,6 +104,10 @@ class Step(pydantic.BaseModel):
     phase: ClassVar[Phase]
     reasons: ClassVar[dict[str, str]] = {}  # drop code -> one line for people
 
+    def __hash__(self) -> int:
+        """Of name and settings, which may hold lists and mappings; equal steps hash equally."""
+        return hash((self.name(), self.model_dump_json()))
+
     @classmethod
     def name(cls) -> str:
         """The name in a recipe: the file's name."""
