@@ -33,10 +33,11 @@ from pipeline.supervise import Workers
 from pipeline.work import ConservationError
 from schemas.ids import digest_of
 from schemas.manifest import ShardEntry
-from schemas.records import Drop, Recording
+from schemas.records import Drop, Recording, Source
 from schemas.store import Store
 from transforms.gather.found import DataError, Found, shown
 from transforms.gather.listing import find
+from transforms.hear.decode import Decode
 
 SECONDS_PER_WORKER = 300.0  # planned audio that pays for the start of one more worker
 
@@ -143,13 +144,18 @@ class Curator:
             limited=len(counted.recordings) < len(whole.recordings),
         )
 
-    def _work(self, phase: str, key: str, job: Any, parts: Sequence[Any]) -> None:
-        """Run a job over parts under the phase's lock; nothing where there is nothing to do."""
+    def _work(
+        self, phase: str, key: str, job: Any, parts: Sequence[Any], lock: str | None = None
+    ) -> None:
+        """Run a job over parts under the phase's lock; nothing where there is nothing to do.
+
+        `lock`: a key to lock by instead of the phase's own.
+        """
         planned = sum(part.seconds for part in parts)
         self._tell("phase", {"phase": phase, "parts": len(parts), "seconds": planned})
         if not parts:
             return
-        with phase_lock(self.store, phase, key, self.run_id):
+        with phase_lock(self.store, phase, lock or key, self.run_id):
             counted = self._workers.run(job, parts, self._worker_count(planned, len(parts)))
         for name, value in counted.items():
             self.counters[name] = self.counters.get(name, 0) + value
@@ -176,6 +182,7 @@ class Curator:
         refuse_nested(self.options)
         generation = gathering.generation(self.store, key)
         found = list(find(self.options.data, line.crawl))
+        refuse_mixed_channels(line, [item.source for item in found])
         looks = {
             place: look_id(item.path, generation)
             for place, item in enumerate(found)
@@ -188,7 +195,13 @@ class Curator:
             if name is not None and name not in known.done
         ]
         parts = plan_gather(todo, self.run_id)
-        self._work("gather", key, GatherJob(crawl=line.crawl, **self._common(key)), parts)
+        if parts:  # new files will be heard: let the workers that it takes import Beam meanwhile
+            planned = sum(part.seconds for part in parts)
+            self._workers.start(self._worker_count(planned, len(todo)))
+        job = GatherJob(crawl=line.crawl, **self._common(key))
+        # All recipes share what is known of files, and looking twice does no harm: only runs that
+        # would hear the same exclude each other, or two recipes could not start side by side.
+        self._work("gather", key, job, parts, lock=digest_of("gather", key, line.hear_key))
         commits.compact(self.store, "gather", key)
         answers = self._looks(key, {n for n in looks.values() if n}, parts)
         return census(
@@ -328,6 +341,19 @@ def refuse_nested(options: Options) -> None:
             shown(options.data),
             f"OUT ({shown(options.out)}) lies inside DATA, so results would become input",
             "Name an OUT outside it.",
+        )
+
+
+def refuse_mixed_channels(line: StreamOutline, sources: Sequence[Source]) -> None:
+    """A row for one channel of a mix would take every voice in it under its own text and name."""
+    if not any(isinstance(step, Decode) and step.channels == "mix" for step in line.hear):
+        return
+    named = next((source for source in sources if source.channel is not None), None)
+    if named is not None:
+        raise DataError(
+            shown(named.provenance or named.uri),
+            f"channel {named.channel} is given, and the recipe mixes all channels into one",
+            "Keep them apart with --set decode.channels=split, or leave the column out.",
         )
 
 

@@ -22,7 +22,13 @@ import pyarrow.compute as pc
 from pipeline import commits, costs, device, keys, layout
 from pipeline import outline as outlines
 from pipeline.commits import Ledger, ledger
-from pipeline.curate import SECONDS_PER_WORKER, Options, limited, refuse_nested
+from pipeline.curate import (
+    SECONDS_PER_WORKER,
+    Options,
+    limited,
+    refuse_mixed_channels,
+    refuse_nested,
+)
 from pipeline.locks import held_by
 from pipeline.outline import StreamOutline
 from pipeline.parts import Member, Part, plan_parts
@@ -197,6 +203,7 @@ class _Planner:
         phases = [self._gather(scan)]
         if not lacking:
             line = outlines.outline(self.recipe, name, self.device)
+            refuse_mixed_channels(line, scan.census.sources)
             phases += self._phases(line, counted)
         return StreamPlan(
             name=name,

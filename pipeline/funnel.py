@@ -17,6 +17,7 @@ from pipeline.curate import RunResult, StreamResult
 from pipeline.phases.select import read_verdicts
 from pipeline.report.content import DropCount, FunnelRow
 from pipeline.work import ConservationError
+from schemas.records import frames
 from schemas.store import Store
 from transforms.step import registry
 
@@ -48,6 +49,7 @@ def _rows(
 PHASE_REASONS = {
     "crash": "the worker died on this record alone",
     "no_such_channel": "the table names a channel of which nothing is stored",
+    "channel_not_named": "rows name other channels of this recording, and none names this one",
 }
 
 
@@ -87,6 +89,7 @@ def _phase(
     known: Ledger,
     roots: Sequence[str],
     stream: str,
+    more: Sequence[DropCount] = (),
 ) -> list[FunnelRow]:
     tallies = _rows(store, known, roots, "tally", _TALLY)
     drops = _rows(store, known, roots, "drop", _DROP)
@@ -108,7 +111,7 @@ def _phase(
                 stream=stream,
             )
         )
-    crashed = _drop_counts(phase, drops)
+    crashed = (*_drop_counts(phase, drops), *more)
     if crashed:  # records that no step saw, because they end the process that works on them
         items, seconds = sum(c.items for c in crashed), sum(c.seconds for c in crashed)
         found.insert(
@@ -151,6 +154,32 @@ def _crawl(stream: StreamResult) -> FunnelRow:
     )
 
 
+def _unnamed(store: Store, stream: StreamResult) -> list[DropCount]:
+    """Speech of channels that no row names, of recordings whose rows name channels."""
+    named: dict[str, set[int | None]] = {}
+    for task in stream.census.tasks.values():
+        named.setdefault(task.recording, set()).add(task.channel)
+    partly = {name: channels for name, channels in named.items() if None not in channels}
+    lengths = []
+    for name, mine in sorted(stream.heard.commits_of(sorted(partly)).items()):
+        fields = ["recording", "channel", "start", "end", "rate"]
+        for row in commits.column(store, name, "row", fields).to_pylist():
+            if row["recording"] in mine and row["channel"] not in partly[row["recording"]]:
+                span = frames(row["end"], row["rate"]) - frames(row["start"], row["rate"])
+                lengths.append(span / row["rate"])
+    if not lengths:
+        return []
+    reason = "channel_not_named"
+    return [
+        DropCount(
+            reason=reason,
+            items=len(lengths),
+            seconds=math.fsum(lengths),
+            meaning=meaning("annotate", reason),
+        )
+    ]
+
+
 def _select(store: Store, stream: StreamResult) -> list[FunnelRow]:
     verdicts = read_verdicts(store, stream.select_key, [block.id for block in stream.blocks])
     drops = verdicts.filter(pc.invert(verdicts["kept"]))
@@ -191,7 +220,13 @@ def funnel(store: Store, result: RunResult) -> tuple[FunnelRow, ...]:
         rows.append(_crawl(stream))
         rows += _phase(store, "hear", [s.name() for s in line.hear], stream.heard, recordings, name)
         rows += _phase(
-            store, "annotate", [s.name() for s in line.annotate], stream.annotated, tasks, name
+            store,
+            "annotate",
+            [s.name() for s in line.annotate],
+            stream.annotated,
+            tasks,
+            name,
+            _unnamed(store, stream),
         )
         rows += _select(store, stream)
         rows += _phase(store, "compose", [line.interleave.name()], stream.arranged, tasks, name)

@@ -29,7 +29,8 @@ def attempts_folder(phase: str, key: str) -> str:
 
 
 def locks_folder(phase: str, key: str) -> str:
-    return f"{phase}/{key}/locks"
+    """Beside a composition, not in it: that folder is given away."""
+    return f"compose/locks/{key}" if phase == "compose" else f"{phase}/{key}/locks"
 
 
 def shard_entry_name(plan: str) -> str:

@@ -29,6 +29,10 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def parts(number: int) -> str:
+    return "1 part" if number == 1 else f"{number} parts"
+
+
 class Progress:
     """Observes a run. Call it with the events of `pipeline.supervise` and `pipeline.curate`."""
 
@@ -79,11 +83,12 @@ class Progress:
             self._store.replace(self._name, "".join(self._lines).encode())
 
     def __call__(self, kind: str, value: Any) -> None:
-        if kind != "tick":
-            self._log(kind, value)
         if kind == "phase":
             self._end_phase()
             self._phase = value["phase"]
+        if kind != "tick":
+            self._log(kind, value)
+        if kind == "phase":
             self._planned, self._done = value["seconds"], 0.0
             self._parts, self._finished = value["parts"], 0
             self._began = self._shown = self._clock()
@@ -95,7 +100,7 @@ class Progress:
         elif kind == "died":
             self.say(
                 f"{self._phase}: a worker died ({value['how']}); starting it again with what is "
-                f"left of its queue ({value['left']} parts)"
+                f"left of its queue ({parts(value['left'])})"
             )
         self._show()
         if kind == "committed" and self._finished >= self._parts:
@@ -151,5 +156,5 @@ class Progress:
         if self._parts:
             spent = self._clock() - self._began
             hours = f", {self._planned / 3600:.2f} h of audio" if self._planned else ""
-            self.say(f"{self._phase:<9} {self._parts} parts{hours} in {duration(spent)}")
+            self.say(f"{self._phase:<9} {parts(self._parts)}{hours} in {duration(spent)}")
             self._parts = 0

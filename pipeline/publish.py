@@ -60,6 +60,12 @@ def report_name(result: RunResult) -> str:
     return f"report/{result.compose_key}/index.html"
 
 
+def _pointer_name(result: RunResult) -> str:
+    """A trial over a part of DATA does not take the place of the whole run."""
+    trial = any(stream.limited for stream in result.streams)
+    return f"{result.recipe.name}.trial" if trial else result.recipe.name
+
+
 def publish(store: Store, result: RunResult, summary: RunSummary) -> dict[str, str]:
     """Write everything. Returns names by what they are: shards, manifest, card, report."""
     folder = layout.composition_folder(result.compose_key)
@@ -69,7 +75,7 @@ def publish(store: Store, result: RunResult, summary: RunSummary) -> dict[str, s
     write_sources(store, result)
     for name, data in manifest_files(_manifest(result, summary)).items():
         store.replace(f"{folder}/{name}", data)
-    store.replace(layout.run_pointer(result.recipe.name), pointer(result))
+    store.replace(layout.run_pointer(_pointer_name(result)), pointer(result))
     return {
         "shards": folder,
         "manifest": f"{folder}/{NAME}",

@@ -58,12 +58,22 @@ class Garbage:
         return dict(sorted(found.items()))
 
 
+# `layout.locks_folder`, read backwards.
+_LOCK = re.compile(
+    r"(?:(?P<phase>[a-z]+)/(?P<key>[0-9a-f]{32})/locks|compose/locks/(?P<composition>[0-9a-f]{32}))"
+    r"/(?P<number>[0-9]{6})\.[a-z]+"
+)
+
+
 def refuse_while_held(store: Store, names: Sequence[str]) -> None:
     """Raise `PhaseBusyError` where a run is at work in this store, or may be."""
     folders = sorted({name.rsplit("/", 1)[0] for name in names if _lock_number(name)})
     known: dict[str, Holder] = {}
     for folder in folders:
-        phase, key, _ = folder.split("/")
+        found = _LOCK.fullmatch(f"{folder}/000000.json")
+        assert found is not None  # it was one above
+        phase = found["phase"] or "compose"
+        key = found["key"] or found["composition"]
         holder = held_by(store, phase, key)
         if holder is not None:
             raise _busy(store, f"run {holder.run} works on phase {phase} ({key[:8]})", holder)
@@ -161,8 +171,8 @@ def _keyed(name: str) -> tuple[str, str, str] | None:
 
 def _lock_number(name: str) -> int:
     """The number of a lock, its heartbeat or its release; 0 for what is none of these."""
-    found = re.fullmatch(r"[a-z]+/[0-9a-f]{32}/locks/([0-9]{6})\.[a-z]+", name)
-    return int(found[1]) if found else 0
+    found = _LOCK.fullmatch(name)
+    return int(found["number"]) if found else 0
 
 
 def _unfinished_runs(store: Store, names: Sequence[str]) -> list[str]:

@@ -90,6 +90,11 @@ class Workers:
         theirs.close()
         return process, ours
 
+    def start(self, workers: int) -> None:
+        """See to it that so many processes are there, or on their way: it takes them seconds."""
+        while len(self._lanes) < workers:
+            self._lanes.append(_Lane(*self._start()))
+
     def run(self, job: Any, parts: Sequence[Any], workers: int) -> dict[str, int]:
         """Run a phase over parts on at most `workers` processes. Returns summed counters.
 
@@ -97,8 +102,7 @@ class Workers:
         `ConservationError` where one lost something.
         """
         queues = deal(parts, max(1, min(workers, len(parts))))
-        while len(self._lanes) < len(queues):
-            self._lanes.append(_Lane(*self._start()))
+        self.start(len(queues))
         totals: Counter[str] = Counter()
         for lane, queue in zip(self._lanes, queues, strict=False):
             lane.job, lane.parts = job, list(queue)

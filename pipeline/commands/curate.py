@@ -49,6 +49,13 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="change one setting of the recipe; may be repeated",
     )
     parser.add_argument(
+        "--follow-links",
+        action="append_const",
+        const="crawl.follow_links=true",
+        dest="overrides",
+        help="follow links, and paths of a table, that lead out of DATA",
+    )
+    parser.add_argument(
         "--limit", type=seconds_of, metavar="1h", help="a trial run over the first hour of audio"
     )
     parser.add_argument(
