@@ -420,7 +420,7 @@ def test_two_voices_inside_one_stretch(speak, real):
     turns = real.turns(Samples(sound), 0, [(0, len(sound))], 16_000)
     assert [turn.speaker for turn in turns] == ["spk0", "spk1"] * 4
     for turn, (_, _, end) in zip(turns[:-1], truth[:-1], strict=True):
-        assert turn.end == pytest.approx(end / 16_000 + 0.1, abs=0.4)
+        assert turn.end == pytest.approx(end / 16_000 + 0.1, abs=0.8)  # a window's step
 
 
 def test_one_voice_is_one_speaker(speak, real):

@@ -1,13 +1,14 @@
 """Who speaks when: every stretch of speech of a channel, cut into turns of one speaker each.
 
 An engine is given the stretches that hold speech and answers for all of their frames, so nothing
-can be lost between the two. Speakers are called spk0, spk1, ... in order of first appearance;
-naming them better is the step's business.
+can be lost between the two; what it hears no voice in it says is nobody's. Speakers are called
+spk0, spk1, ... in order of first appearance; naming them better is the step's business.
 
 `resemblyzer` listens to 1.6 s at a time, every 0.8 s (`voice`), and groups what it heard
 (`clustering`). Most changes of speaker fall between two stretches; one inside a stretch is put
 where the sound is quietest around the middle between two windows. Overlapping speech goes to one
-speaker: knowing better takes a model that hears both.
+speaker: knowing better takes a model that hears both, which `pyannote/<directory or hub id>` does
+(`pyannote_pipeline`).
 """
 
 import bisect
@@ -20,11 +21,13 @@ from typing import Protocol
 import numpy as np
 
 from schemas.records import Turn
-from transforms.engines import clustering, voice
+from transforms.engines import clustering, timeline, voice
+from transforms.engines.pyannote_files import place_of
+from transforms.engines.pyannote_pipeline import Pyannote
+from transforms.engines.turns import Stretches, checked, without_short
 from transforms.engines.voice import Float32
 from transforms.step import Audio, Pcm16
 
-Stretches = Sequence[tuple[int, int]]  # frames [start, end), ascending, disjoint, not empty
 PIECE = 60  # seconds of a stretch that are held at once; a multiple of the windows' 0.8 s
 _LIBRARIES = ("numpy", "scipy", "soxr", "torch")  # whose versions may change the answer
 _PER_SECOND = 100  # points at which the loudness is known, and a turn may begin
@@ -32,29 +35,42 @@ _PER_SECOND = 100  # points at which the loudness is known, and a turn may begin
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a recipe may set. `max_speakers` None: as many as there are."""
+    """What a recipe may set; each engine uses what it knows.
+
+    `max_speakers` None: as many as there are.
+    """
 
     min_turn_seconds: float = 0.5
     max_speakers: int | None = None
     block_windows: int = clustering.BLOCK
     same_speaker: float = clustering.SAME_SPEAKER
+    window_seconds: float = 1200.0
+    window_overlap_seconds: float = 60.0
+    link_similarity: float = 0.7
 
 
 class Diarizer(Protocol):
-    """An engine. Answers depend on one channel's samples alone, and not on calls before."""
+    """An engine, loaded. Answers depend on one channel's samples alone, not on calls before."""
 
-    def __init__(self, options: Options) -> None: ...
-
-    def turns(self, audio: Audio, channel: int, stretches: Stretches, rate: int) -> list[Turn]:
+    def turns(self, audio: Audio, channel: int, stretches: Stretches, rate: int) -> Sequence[Turn]:
         """Turns that cover the stretches exactly: ascending, none across a stretch's border.
 
         `stretches` in frames of `channel`, ascending and disjoint; `rate` in hertz. A turn's
-        times are frame / rate. Two turns that touch inside a stretch differ in speaker.
+        times are frame / rate. Two turns that touch inside a stretch differ in speaker. Where
+        an engine hears no voice, the speaker is `turns.NOBODY`; one that hears several voices at
+        once answers with `turns.Spoken`, which tell where.
         """
         ...
 
-    @staticmethod
-    def fingerprint() -> dict[str, str]:
+
+class Engine(Protocol):
+    """An engine by its name: what makes it, and what it is."""
+
+    def __call__(self, options: Options) -> Diarizer:
+        """The engine, loaded."""
+        ...
+
+    def fingerprint(self) -> dict[str, str]:
         """What, beyond the settings, changes the answers: library versions, model digests.
 
         Needs no loaded model, because planning a run asks for it.
@@ -69,7 +85,7 @@ class One:
         del options
 
     def turns(self, audio: Audio, channel: int, stretches: Stretches, rate: int) -> list[Turn]:
-        return [_turn(0, start, end, rate) for start, end in _checked(stretches)]
+        return [_turn(0, start, end, rate) for start, end in checked(stretches)]
 
     @staticmethod
     def fingerprint() -> dict[str, str]:
@@ -98,7 +114,7 @@ class Resemblyzer:
         return {"weights": voice.weights_digest(), **versions}
 
     def turns(self, audio: Audio, channel: int, stretches: Stretches, rate: int) -> list[Turn]:
-        stretches = _checked(stretches)
+        stretches = checked(stretches)
         expected = sum(_window_count(end - start, rate) for start, end in stretches)
         if expected < 2 * clustering.FEWEST or self._options.max_speakers == 1:
             return One(self._options).turns(audio, channel, stretches, rate)
@@ -128,23 +144,14 @@ class Resemblyzer:
             stretches, heard, own, guests, np.split(leaning, ends), strict=True
         ):
             borders = _borders(found, said, shares, start, end, rate)
-            spoken += _runs(borders, said or [guest], least)
+            runs = zip(said or [guest], borders[:-1], borders[1:], strict=True)
+            spoken += without_short(list(runs), least)
         names = {speaker: name for name, speaker in enumerate(dict.fromkeys(s for s, *_ in spoken))}
         return [_turn(names[speaker], start, end, rate) for speaker, start, end in spoken]
 
 
 def _turn(speaker: int, start: int, end: int, rate: int) -> Turn:
     return Turn(speaker=f"spk{speaker}", start=start / rate, end=end / rate)
-
-
-def _checked(stretches: Stretches) -> Stretches:
-    """The stretches. Raises `ValueError` where they are empty, overlap or are out of order."""
-    reached = 0
-    for start, end in stretches:
-        if start < reached or end <= start:
-            raise ValueError(f"stretch {start}..{end} is empty or begins before {reached}")
-        reached = end
-    return stretches
 
 
 def _pieces(start: int, end: int, rate: int) -> Iterator[tuple[int, int]]:
@@ -166,7 +173,7 @@ def _listen(audio: Audio, channel: int, start: int, end: int, rate: int) -> _Hea
     found = _Heard([], [], [])
     for first, last in _pieces(start, end, rate):
         samples = audio.read(channel, first, last)
-        mel = voice.mel_spectrogram(voice.raised(_to_voice_rate(samples, rate)))
+        mel = voice.mel_spectrogram(voice.raised(timeline.heard(samples, rate)))
         half = min(len(mel), voice.WINDOW) / 2
         found.windows.extend(voice.mel_windows(mel))
         found.centres.extend(
@@ -175,18 +182,6 @@ def _listen(audio: Audio, channel: int, start: int, end: int, rate: int) -> _Hea
         )
         found.loudness.append(_loudness(samples, rate // _PER_SECOND))
     return found
-
-
-def _to_voice_rate(samples: Pcm16, rate: int) -> Float32:
-    """Samples in -1..1 at 16 kHz; n of them become round(n * 16000 / rate)."""
-    floats = samples.astype(np.float32) / np.float32(32768)
-    if rate == voice.RATE:
-        return floats
-    import soxr
-
-    wanted = round(len(floats) * voice.RATE / rate)
-    resampled = soxr.resample(floats, rate, voice.RATE, quality="HQ")[:wanted]
-    return np.pad(resampled, (0, wanted - len(resampled)))
 
 
 def _loudness(samples: Pcm16, size: int) -> Float32:
@@ -261,45 +256,21 @@ def _borders(
     return [*borders, end]
 
 
-def _runs(borders: list[int], labels: list[int], least: int) -> list[tuple[int, int, int]]:
-    """Runs of one label as (label, start, end), none shorter than `least` unless it is alone.
+ENGINES: dict[str, Engine] = {"resemblyzer": Resemblyzer, "one": One}
+BY_PLACE = "pyannote"  # its model is named after it: pyannote/<directory or hub id>
 
-    The shortest run goes first, to its longer neighbour (the earlier of two equal ones).
+
+def engine(name: str, device: str = "auto") -> Engine:
+    """The engine of a name. Raises `ValueError` with the nearest known name.
+
+    `device`: auto, cpu or cuda, for engines that can use a GPU.
     """
-    runs = _merged(
-        [(label, a, b) for label, a, b in zip(labels, borders[:-1], borders[1:], strict=True)]
-    )
-    while len(runs) > 1:
-        index = min(range(len(runs)), key=lambda i: runs[i][2] - runs[i][1])
-        _, start, end = runs[index]
-        if end - start >= least:
-            break
-        sides = [i for i in (index - 1, index + 1) if 0 <= i < len(runs)]
-        host = max(sides, key=lambda i: runs[i][2] - runs[i][1])
-        runs[index] = (runs[host][0], start, end)
-        runs = _merged(runs)
-    return runs
-
-
-def _merged(runs: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    """Neighbours of one label as one; empty ones left out."""
-    result: list[tuple[int, int, int]] = []
-    for label, start, end in runs:
-        if result and result[-1][0] == label:
-            result[-1] = (label, result[-1][1], end)
-        elif end > start:
-            result.append((label, start, end))
-    return result
-
-
-ENGINES: dict[str, type[Diarizer]] = {"resemblyzer": Resemblyzer, "one": One}
-
-
-def engine(name: str) -> type[Diarizer]:
-    """The engine's class. Raises `ValueError` with the nearest known name."""
+    if name == BY_PLACE or name.startswith(f"{BY_PLACE}/"):
+        return Pyannote(place_of(name), device)
     if name not in ENGINES:
-        near = difflib.get_close_matches(name, ENGINES, n=1, cutoff=0.0)[0]
+        known = [*ENGINES, f"{BY_PLACE}/<directory or hub id>"]
+        near = difflib.get_close_matches(name, [*ENGINES, BY_PLACE], n=1, cutoff=0.0)[0]
         raise ValueError(
-            f"unknown diarizer {name!r}; did you mean {near!r}? Known: {', '.join(ENGINES)}"
+            f"unknown diarizer {name!r}; did you mean {near!r}? Known: {', '.join(known)}"
         )
     return ENGINES[name]
