@@ -13,7 +13,10 @@ from made_rows import make_id, make_row, make_rows
 from schemas.records import Clip, Drop
 from schemas.tables import arrow_schema, from_table
 from transforms.select.columns import MissingColumns
-from transforms.select.filter import _CONDITIONS, Bounds, Filter
+from transforms.select.conditions import CONDITIONS, Bounds
+from transforms.select.filter import Filter
+
+LETTERS = "coverage__letters_per_second"
 
 
 def drops(step: Filter, *rows: dict[str, Any]) -> list[Drop]:
@@ -45,6 +48,23 @@ def one(step: Filter, **values: Any) -> Drop | None:
         ("min_chars_per_second", 3, "text_rate__chars_per_second", 3.0, 2.9, "text_too_sparse"),
         ("max_chars_per_second", 25, "text_rate__chars_per_second", 25.0, 26.0, "text_too_dense"),
         ("max_compression_ratio", 2.4, "text_rate__compression_ratio", 2.4, 2.5, "text_repeats"),
+        ("max_loop_share", 0.2, "repetition__loop_share", 0.2, 0.21, "text_loops"),
+        ("max_letters_per_second", 45, LETTERS, 45.0, 46.0, "text_without_speech"),
+        ("min_letters_per_second", 5, LETTERS, 5.0, 4.9, "speech_without_text"),
+        ("max_words_outside", 0.3, "coverage__words_outside", 0.3, 0.4, "words_outside_speech"),
+        ("min_speech_covered", 0.7, "coverage__speech_covered", 0.7, 0.6, "speech_uncovered"),
+        ("max_boilerplate", 0.5, "boilerplate__unspoken", 0.5, 0.6, "boilerplate"),
+        ("max_no_speech", 0.6, "confidence__no_speech", 0.6, 0.7, "no_speech"),
+        ("min_log_probability", -1, "confidence__mean_log_probability", -1.0, -1.1, "text_unsure"),
+        ("max_unsure_words", 0, "confidence__unsure_share", 0.0, 0.1, "words_unsure"),
+        ("max_disagreement", 0.3, "agreement__disagreement", 0.3, 1.5, "engines_disagree"),
+        ("min_word_agreement", 0.7, "agreement__word_agreement", 0.7, 0.6, "words_contested"),
+        ("min_bandwidth_hz", 5000, "bandwidth__hertz", 5000.0, 4000.0, "narrow_band"),
+        ("max_dc_offset", 0.01, "dc_offset__share", 0.01, 0.02, "dc_offset"),
+        ("max_music", 0.5, "music__music", 0.5, 0.6, "music"),
+        ("max_noise", 0.5, "music__noise", 0.5, 0.6, "noise"),
+        ("max_overlap", 0.0, "overlap__share", 0.0, 0.1, "overlap"),
+        ("min_mos", 3, "mos__mos", 3.0, 2.9, "poor_quality"),
     ],
 )
 def test_a_number_at_its_border(
@@ -93,6 +113,25 @@ def test_language_is_the_measured_one_then_the_carried_one() -> None:
     assert carried is not None
     assert "'es'" in carried.detail
     assert one(step) is None  # too short to tell, and nobody said: kept
+
+
+def test_languages_must_agree_where_both_are_known() -> None:
+    step = Filter(languages_agree=True)
+    assert one(step, language_agreement__agrees=True) is None
+    assert one(step, language_agreement__agrees=None) is None
+    drop = one(step, language_agreement__agrees=False)
+    assert drop is not None
+    assert (drop.reason, drop.score, drop.threshold) == ("languages_disagree", None, None)
+    with pytest.raises(pydantic.ValidationError):
+        Filter(languages_agree=False)  # off is null: false would keep only what disagrees
+
+
+def test_every_condition_is_off_at_first_and_has_a_column_and_a_line() -> None:
+    columns = set(make_rows().column_names) | {"seconds"}
+    for reason, setting, column in CONDITIONS:
+        assert Filter.model_fields[setting].default is None
+        assert {reason, f"{reason}_unknown"} <= set(Filter.reasons)
+        assert column in columns
 
 
 def test_quality_is_a_list_of_what_stays() -> None:
@@ -203,6 +242,8 @@ def test_limits_on_what_is_no_number_are_refused_when_planned() -> None:
         {"min_seconds": 3, "max_seconds": 2},
         {"min_loudness": -10, "max_loudness": -20},
         {"min_chars_per_second": 9, "max_chars_per_second": 8},
+        {"min_letters_per_second": 9, "max_letters_per_second": 8},
+        {"min_log_probability": 0.1},
         {"language": []},
         {"language": ["english"]},
         {"language": ["EN"]},
@@ -262,7 +303,7 @@ STEPS = st.builds(
 
 def expected(step: Filter, row: dict[str, Any]) -> str | None:
     """The reason by which a row leaves, one row and one condition at a time."""
-    for code, setting, column in _CONDITIONS:
+    for code, setting, column in CONDITIONS:
         limit = getattr(step, setting)
         if limit is None:
             continue

@@ -1,8 +1,9 @@
 """Drop the clips that miss a threshold, each with the first condition that it failed.
 
-Conditions are judged in one fixed order, that of the fields below (length, text quality, language,
-sound, text rates, then `where` by column name), so that a clip that fails several has one reason,
-whatever order the recipe writes them in. Every condition is off until it is set.
+Conditions are judged in one fixed order, that of `conditions.py` (length, text quality, language,
+sound, text rates, trust in the text, further sound, then `where` by column name), so that a clip
+that fails several has one reason, whatever order the recipe writes them in. Every condition is off
+until it is set; "guard" in a description is a limit that `benchmarks/guard.py` measures.
 
 A score may be unknown: silence has no SNR, two words have no language. What cannot be judged is
 kept by default, because a drop must be able to name a value; `missing: drop` turns it round, and
@@ -20,78 +21,20 @@ import pyarrow.compute as pc
 import pydantic
 
 from transforms.select.columns import known_columns, require
+from transforms.select.conditions import CONDITIONS, MEANINGS, Bounds
 from transforms.select.drops import SECONDS_COLUMNS, clip_seconds, drops_table, no_drops
-from transforms.select.predicates import Plain, Predicate
+from transforms.select.predicates import Predicate
 from transforms.step import Filtering
 
-# Reason, setting, column. The order is the order of judging.
-_CONDITIONS: tuple[tuple[str, str, str], ...] = (
-    ("too_short", "min_seconds", "seconds"),
-    ("too_long", "max_seconds", "seconds"),
-    ("text_quality", "quality", "quality"),
-    ("too_few_words", "min_words", "text_rate.words"),
-    ("wrong_language", "language", "language.language"),
-    ("language_uncertain", "min_language_probability", "language.probability"),
-    ("too_noisy", "min_snr_db", "snr.snr_db"),
-    ("clipped", "max_clipping", "clipping.clipped_share"),
-    ("too_little_speech", "min_speech_ratio", "speech_ratio.ratio"),
-    ("too_quiet", "min_loudness", "loudness.lufs"),
-    ("too_loud", "max_loudness", "loudness.lufs"),
-    ("words_too_fast", "max_words_per_second", "text_rate.words_per_second"),
-    ("text_too_sparse", "min_chars_per_second", "text_rate.chars_per_second"),
-    ("text_too_dense", "max_chars_per_second", "text_rate.chars_per_second"),
-    ("text_repeats", "max_compression_ratio", "text_rate.compression_ratio"),
-)
-_MEANINGS = {
-    "too_short": "The clip is shorter than `min_seconds`.",
-    "too_long": "The clip is longer than `max_seconds`.",
-    "text_quality": "The quality of the clip's text is not among `quality`.",
-    "too_few_words": "The text has fewer words than `min_words`.",
-    "wrong_language": "The language is not among `language`.",
-    "language_uncertain": "The language is less probable than `min_language_probability`.",
-    "too_noisy": "The signal-to-noise ratio is below `min_snr_db`.",
-    "clipped": "More of the clip is clipped than `max_clipping`.",
-    "too_little_speech": "Less of the clip is speech than `min_speech_ratio`.",
-    "too_quiet": "The clip is quieter than `min_loudness`.",
-    "too_loud": "The clip is louder than `max_loudness`.",
-    "words_too_fast": "More words a second than `max_words_per_second`: text of other audio.",
-    "text_too_sparse": "Fewer characters a second than `min_chars_per_second`.",
-    "text_too_dense": "More characters a second than `max_chars_per_second`.",
-    "text_repeats": "The text compresses better than `max_compression_ratio`: it loops.",
-    "where": "A condition of `where` on the column named in the detail.",
-}
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
-
-
-class Bounds(pydantic.BaseModel):
-    """A condition of `where`: limits for a number, or lists for a value of any kind."""
-
-    model_config = pydantic.ConfigDict(
-        frozen=True, strict=True, extra="forbid", allow_inf_nan=False
-    )
-
-    min: float | None = pydantic.Field(None, description="At least this (the column's unit)")
-    max: float | None = pydantic.Field(None, description="At most this (the column's unit)")
-    allow: list[Plain] | None = pydantic.Field(None, description="One of these values")
-    deny: list[Plain] | None = pydantic.Field(None, description="None of these values")
-
-    @pydantic.model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if all(getattr(self, name) is None for name in ("min", "max", "allow", "deny")):
-            raise ValueError("a condition of where needs min, max, allow or deny")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min} is above max {self.max}: every clip would leave")
-        if self.allow == []:
-            raise ValueError("allow is empty: every clip would leave; leave it out instead")
-        return self
 
 
 class Filter(Filtering):
     """Keep the clips that meet every condition; name the first one that the others fail."""
 
-    reasons: ClassVar[dict[str, str]] = _MEANINGS | {
+    reasons: ClassVar[dict[str, str]] = MEANINGS | {
         f"{code}_unknown": f"Nothing is known for the condition {code!r}, and `missing` is drop."
-        for code in _MEANINGS
+        for code in MEANINGS
     }
 
     min_seconds: float | None = pydantic.Field(
@@ -137,6 +80,66 @@ class Filter(Filtering):
     max_compression_ratio: float | None = pydantic.Field(
         None, ge=0, description="Greatest compression ratio of the text (Whisper uses 2.4; off)"
     )
+    max_loop_share: float | None = pydantic.Field(
+        None, ge=0, le=1, description="Greatest share of words in loops (0..1; guard: 0.2; off)"
+    )
+    max_letters_per_second: float | None = pydantic.Field(
+        None, ge=0, description="Most letters per second of speech (1/s; guard: 100; off)"
+    )
+    min_letters_per_second: float | None = pydantic.Field(
+        None, ge=0, description="Fewest letters per second of speech (1/s; guard: 7; off)"
+    )
+    max_words_outside: float | None = pydantic.Field(
+        None,
+        ge=0,
+        le=1,
+        description="Greatest share of words outside speech (0..1; guard: 0.4; off)",
+    )
+    min_speech_covered: float | None = pydantic.Field(
+        None, ge=0, le=1, description="Least share of speech under words (0..1; guard: 0.6; off)"
+    )
+    max_boilerplate: float | None = pydantic.Field(
+        None,
+        ge=0,
+        le=1,
+        description="Greatest share of unspoken boilerplate (0..1; guard: 0.5; off)",
+    )
+    max_no_speech: float | None = pydantic.Field(
+        None, ge=0, le=1, description="Greatest no-speech probability (Whisper uses 0.6; off)"
+    )
+    min_log_probability: float | None = pydantic.Field(
+        None, le=0, description="Least mean log probability (Whisper uses -1.0; off)"
+    )
+    max_unsure_words: float | None = pydantic.Field(
+        None, ge=0, le=1, description="Greatest share of unsure words (0..1; off)"
+    )
+    max_disagreement: float | None = pydantic.Field(
+        None, ge=0, description="Greatest disagreement between engines (a word error rate; off)"
+    )
+    min_word_agreement: float | None = pydantic.Field(
+        None, ge=0, le=1, description="Least mean agreement on words (0..1; off)"
+    )
+    languages_agree: Literal[True] | None = pydantic.Field(
+        None, description="Languages by sound and by text are one (true; off)"
+    )
+    min_bandwidth_hz: float | None = pydantic.Field(
+        None, ge=0, description="Least effective bandwidth (hertz; off)"
+    )
+    max_dc_offset: float | None = pydantic.Field(
+        None, ge=0, le=1, description="Greatest offset from zero (share of full scale; off)"
+    )
+    max_music: float | None = pydantic.Field(
+        None, ge=0, le=1, description="Greatest share of music (0..1; off)"
+    )
+    max_noise: float | None = pydantic.Field(
+        None, ge=0, le=1, description="Greatest share of steady noise (0..1; off)"
+    )
+    max_overlap: float | None = pydantic.Field(
+        None, ge=0, le=1, description="Greatest share spoken by several at once (0..1; off)"
+    )
+    min_mos: float | None = pydantic.Field(
+        None, description="Least opinion score (the model's scale; off)"
+    )
     where: dict[str, Bounds] | None = pydantic.Field(
         None,
         description="Further conditions by column: `<measure>.<column>` or a field of the clip",
@@ -150,7 +153,7 @@ class Filter(Filtering):
 
     @pydantic.model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        for thing in ("seconds", "loudness", "chars_per_second"):
+        for thing in ("seconds", "loudness", "chars_per_second", "letters_per_second"):
             low, high = getattr(self, f"min_{thing}"), getattr(self, f"max_{thing}")
             if low is not None and high is not None and low > high:
                 raise ValueError(
@@ -169,15 +172,16 @@ class Filter(Filtering):
     @staticmethod
     def conditions() -> tuple[tuple[str, str, str], ...]:
         """Reason, setting and column of every condition but `where`, in the order of judging."""
-        return _CONDITIONS
+        return CONDITIONS
 
     def predicates(self) -> tuple[Predicate, ...]:
         """The conditions that are set, in the order in which they are judged."""
         found = []
-        for code, setting, column in _CONDITIONS:
+        for code, setting, column in CONDITIONS:
             limit = getattr(self, setting)
             kind: Any = setting.partition("_")[0] if setting.startswith(("min_", "max_")) else None
             if limit is not None:
+                limit = [True] if limit is True else limit
                 found.append(Predicate(code=code, column=column, kind=kind or "allow", limit=limit))
         for column, bounds in sorted((self.where or {}).items()):
             kinds: tuple[Any, ...] = ("min", "max", "allow", "deny")
