@@ -145,17 +145,22 @@ class Curator:
         )
 
     def _work(
-        self, phase: str, key: str, job: Any, parts: Sequence[Any], lock: str | None = None
+        self,
+        phase: str,
+        key: str,
+        job: Any,
+        parts: Sequence[Any],
+        lock: tuple[str, str] | None = None,
     ) -> None:
         """Run a job over parts under the phase's lock; nothing where there is nothing to do.
 
-        `lock`: a key to lock by instead of the phase's own.
+        `lock`: another phase and key to hold instead of its own.
         """
         planned = sum(part.seconds for part in parts)
         self._tell("phase", {"phase": phase, "parts": len(parts), "seconds": planned})
         if not parts:
             return
-        with phase_lock(self.store, phase, lock or key, self.run_id):
+        with phase_lock(self.store, *(lock or (phase, key)), self.run_id):
             counted = self._workers.run(job, parts, self._worker_count(planned, len(parts)))
         for name, value in counted.items():
             self.counters[name] = self.counters.get(name, 0) + value
@@ -201,7 +206,7 @@ class Curator:
         job = GatherJob(crawl=line.crawl, **self._common(key))
         # All recipes share what is known of files, and looking twice does no harm: only runs that
         # would hear the same exclude each other, or two recipes could not start side by side.
-        self._work("gather", key, job, parts, lock=digest_of("gather", key, line.hear_key))
+        self._work("gather", key, job, parts, lock=("hear", line.hear_key))
         commits.compact(self.store, "gather", key)
         answers = self._looks(key, {n for n in looks.values() if n}, parts)
         return census(
