@@ -72,16 +72,16 @@ def device_of(wanted: str) -> tuple[str, str]:
 
 def load(place: str, device: str = "auto") -> "Listener":
     """The pipeline, ready to run. Raises `ModelError`."""
-    import torch
-
     pyannote_files.require_package()
     path = pyannote_files.directory(place)
     pyannote_files.check_pickles(path, place)
-    pipeline = _loaded(path, place)
-    _check_finite(pipeline, path, place)
     name, _ = device_of(device)
     if name == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before the first product
+    import torch
+
+    pipeline = _loaded(path, place)
+    _check_finite(pipeline, path, place)
     pipeline.to(torch.device(name))
     return Listener(pipeline)
 
@@ -170,6 +170,12 @@ def _loaded(path: pathlib.Path, place: str) -> Any:
                 f"pyannote/{place}",
                 f"pyannote.audio cannot load the pipeline {path}: {type(error).__name__}: {error}",
             ) from error
+    if not pipeline.instantiated:
+        raise ModelError(
+            f"pyannote/{place}",
+            f"{path}/config.yaml lacks params of the pipeline: it needs those of the segmentation "
+            "and of the clustering that its publisher found",
+        )
     pipeline.legacy = False  # or it would not tell the exclusive turns
     return pipeline
 
