@@ -328,3 +328,201 @@ def test_real_speech_gives_words_with_times():
     assert done.quality == "smoke" and done.times == "measured"
     assert {"fortunately", "keeping", "bachelor"} <= set(done.text.split())
     assert len(done.words) > 6 and done.words[-1].end > 4.5
+
+
+# -- several engines ------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Sayer(OneByOne):
+    """A recognizer that says what it was told to say, by the peak of the clip in hundreds."""
+
+    name: str
+    says: dict[int, str]
+    sure: float | None = -0.1
+    quality: str = "normal"
+    rate: int | None = None
+    no_speech: float = 0.0
+    knows: tuple[str | None, ...] | None = None
+    found: str | None = None  # the language it finds where none is given
+    asked: list = dataclasses.field(default_factory=list)
+
+    def speaks(self, language: str | None) -> bool:
+        return self.knows is None or language in self.knows
+
+    def transcribe(self, pcm, rate, given) -> Transcript | None:
+        place = int(np.abs(pcm.astype(int)).max()) // 100
+        self.asked.append((place, given.language))
+        text = self.says.get(place, "")
+        if not text:
+            return None
+        size = len(pcm) / rate / len(text.split())
+        words = tuple(
+            Word(text=word, start=i * size, end=min((i + 1) * size, len(pcm) / rate))
+            for i, word in enumerate(text.split())
+        )
+        return Transcript(
+            engine=self.name,
+            text=text,
+            quality=self.quality,
+            words=words,
+            times="measured",
+            language=given.language or self.found,
+            language_probability=0.75 if self.found and given.language is None else None,
+            mean_log_probability=self.sure,
+            no_speech_probability=self.no_speech,
+        )
+
+
+TWO = ("pocketsphinx", "faster-whisper/tiny")  # names that fit; the engines are handed over
+
+
+def test_three_engines_vote_and_all_are_kept(steps_tape):
+    model = (
+        Sayer("a", {6: "the cat sat"}),
+        Sayer("b", {6: "the bat sat"}),
+        Sayer("c", {6: "the bat sat"}, quality="smoke"),
+    )
+    (done,) = Transcribe(engines=TWO, combine="rover")(
+        [clip(task(), 6, 7)], model, scope(task(), steps_tape)
+    )
+    assert done.text == "the bat sat" and done.quality == "smoke"
+    assert [t.text for t in done.transcripts] == ["the cat sat", "the bat sat", "the bat sat"]
+    assert [w.agreement for w in done.words] == [1.0, 2 / 3, 1.0]
+    assert done.disagreement == pytest.approx(2 / 9)
+    assert (done.times, done.words[0].start) == ("measured", 6.0)
+
+
+def test_an_engine_that_hears_nothing_votes_for_silence(steps_tape):
+    model = (Sayer("a", {}), Sayer("b", {}), Sayer("c", {6: "thanks for watching"}))
+    (gone,) = Transcribe(engines=TWO, combine="rover")(
+        [clip(task(), 6, 7)], model, scope(task(), steps_tape)
+    )
+    assert isinstance(gone, Drop) and gone.reason == "no_text"
+
+
+def test_an_engine_without_the_language_has_no_vote(steps_tape):
+    of = task(language="de")
+    model = (
+        Sayer("a", {6: "ja gut"}),
+        Sayer("b", {6: "ja gut"}),
+        Sayer("c", {6: "ya goot"}, knows=("en",)),
+    )
+    (done,) = Transcribe(engines=TWO, combine="rover")(
+        [clip(of, 6, 7)], model, scope(of, steps_tape)
+    )
+    assert model[2].asked == [] and done.disagreement == 0.0
+    assert [w.agreement for w in done.words] == [1.0, 1.0]
+
+
+def test_the_dear_engine_is_asked_where_the_cheap_one_is_unsure(steps_tape):
+    cheap = Sayer("cheap", {2: "two", 3: "three", 4: "la " * 40, 6: "six"})
+    dear = Sayer("dear", {2: "TWO", 3: "THREE", 4: "four", 5: "five", 6: "SIX"})
+    step = Transcribe(engines=TWO, combine="cheap_first")
+    records = [clip(task(), n, n + 1, n) for n in (2, 4, 5, 6)]
+    out = list(step(records, (cheap, dear), scope(task(), steps_tape)))
+    assert [c.text for c in out] == ["two", "four", "five", "six"]
+    assert [place for place, _ in dear.asked] == [4, 5]  # repeats itself; heard nothing
+    assert [len(c.transcripts) for c in out] == [1, 2, 1, 1]
+    assert [c.disagreement for c in out] == [None, 1.0, 1.0, None]
+
+
+@pytest.mark.parametrize(
+    ("changed", "limits", "asked"),
+    [
+        ({"sure": -0.49}, {}, False),
+        ({"sure": -0.51}, {}, True),
+        ({"sure": None}, {}, True),
+        ({"sure": None}, {"min_log_probability": None}, False),
+        ({"no_speech": 0.51}, {}, True),
+        ({"no_speech": 0.51}, {"max_no_speech": None}, False),
+        ({"sure": -0.2}, {"min_log_probability": 0.0}, True),
+        ({}, {"max_compression_ratio": 0.1}, True),
+    ],
+)
+def test_what_unsure_means(steps_tape, changed, limits, asked):
+    model = (Sayer("cheap", {6: "six"}, **changed), Sayer("dear", {6: "SIX"}))
+    step = Transcribe(engines=TWO, combine="cheap_first", unsure=limits)
+    (done,) = step([clip(task(), 6, 7)], model, scope(task(), steps_tape))
+    assert done.text == ("SIX" if asked else "six")
+    assert bool(model[1].asked) is asked
+
+
+def test_the_last_engine_decides_also_when_it_hears_nothing(steps_tape):
+    model = (Sayer("cheap", {6: "thank you"}, sure=-2.0), Sayer("dear", {}))
+    step = Transcribe(engines=TWO, combine="cheap_first")
+    (gone,) = step([clip(task(), 6, 7)], model, scope(task(), steps_tape))
+    assert isinstance(gone, Drop) and gone.reason == "no_text"
+
+
+@pytest.mark.parametrize("combine", ["rover", "cheap_first"])
+def test_a_given_text_decides_in_every_mode(steps_tape, combine):
+    of = task(text="hello there")
+    model = (given_engine(), Sayer("a", {6: "hollow"}), Sayer("b", {6: "hollow"}))
+    (done,) = Transcribe(engines=("given", *TWO), combine=combine)(
+        [clip(of, 6, 7)], model, scope(of, steps_tape)
+    )
+    assert done.text == "hello there" and model[1].asked == []
+    if combine == "rover":
+        (kept,) = Transcribe(engines=("given", *TWO), combine=combine, all_engines=True)(
+            [clip(of, 6, 7)], model, scope(of, steps_tape)
+        )
+        assert (kept.text, kept.quality) == ("hello there", "given")
+        assert len(kept.transcripts) == 3 and kept.disagreement == pytest.approx(2 / 3)
+
+
+def test_a_language_that_one_engine_found_is_what_the_next_is_asked_in(steps_tape):
+    first = Sayer("a", {5: "fünf"}, found="de")
+    second = Sayer("b", {5: "fünf", 6: "sechs"})
+    records = [clip(task(), 5, 6), clip(task(), 6, 7, 1)]
+    out = list(
+        Transcribe(engines=TWO, combine="rover")(
+            records, (first, second), scope(task(), steps_tape)
+        )
+    )
+    assert second.asked == [(5, "de"), (6, "de")]
+    assert (out[0].language, out[0].language_probability) == ("de", 0.75)
+    given_language = task(language="de")
+    (done,) = Transcribe()(
+        [clip(given_language, 5, 6)], (first,), scope(given_language, steps_tape)
+    )
+    assert (done.language, done.language_probability) == ("de", None)
+
+
+def test_a_clip_without_room_is_a_drop_whatever_others_heard(steps_tape):
+    class Full(Sayer):
+        def transcribe_all(self, clips, rate, given):
+            found = super().transcribe_all(clips, rate, given)
+            return [recognizer.Unanswered(reason="oom", detail="no room"), *found[1:]]
+
+    model = (Full("a", {5: "five", 6: "six"}), Sayer("b", {5: "five", 6: "six"}))
+    step = Transcribe(engines=TWO, combine="rover")
+    out = list(step([clip(task(), 5, 6), clip(task(), 6, 7, 1)], model, scope(task(), steps_tape)))
+    assert isinstance(out[0], Drop) and out[0].reason == "oom" and out[0].reason in step.reasons
+    assert "no room" in out[0].detail and out[0].seconds == 1.0
+    assert [place for place, _ in model[1].asked] == [6] and out[1].text == "six"
+
+
+def test_engines_see_clips_in_order_of_time(steps_tape):
+    stub = Sayer("a", {n: "x" for n in range(10)})
+    records = [clip(task(), n, n + 1, n) for n in (7, 3, 5)]
+    out = list(Transcribe()(records, (stub,), scope(task(), steps_tape)))
+    assert [place for place, _ in stub.asked] == [3, 5, 7]
+    assert [c.start for c in out] == [7.0, 3.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"combine": "rover"}, "needs two recognizers or more"),
+        ({"combine": "best", "engines": TWO}, "'first', 'rover' or 'cheap_first'"),
+        ({"combine": "cheap_first", "engines": TWO, "all_engines": True}, "choose one"),
+        ({"sha256": {"pocketsphinx": "ab" * 32}}, "not of 'pocketsphinx'"),
+        ({"sha256": {TWO[1]: "ab" * 32}}, "not of 'faster-whisper/tiny'"),
+        ({"engines": TWO, "sha256": {TWO[1]: "ab"}}, "not 64 hex digits"),
+        ({"unsure": {"min_logprob": -1}}, "Extra inputs"),
+    ],
+)
+def test_wrong_combinations_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        Transcribe(**wrong)

@@ -366,7 +366,7 @@ _loading = threading.Lock()
 
 def _shared(engine: str, folder: str, device: str, compute_type: str) -> tuple[Any, threading.Lock]:
     """The one model of this process for these, and the lock that its users take turns by."""
-    key = (folder, whisper_files.digest(Path(folder)), device, compute_type)
+    key = (folder, device, compute_type)
     with _loading:
         if key not in _models:
             _models[key] = _load(engine, folder, device, compute_type), threading.Lock()
