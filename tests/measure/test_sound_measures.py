@@ -10,13 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_sound import RATE, make_clip, make_scope, score, speechlike, to_pcm, value
 
+from transforms.measure.bandwidth import Bandwidth
 from transforms.measure.clipping import Clipping
+from transforms.measure.dc_offset import DcOffset
 from transforms.measure.loudness import Loudness
+from transforms.measure.music import Music
 from transforms.measure.snr import Snr
 from transforms.measure.speech_ratio import SpeechRatio
 from transforms.step import AudioRangeError, Measure
 
-HEARING: list[Measure] = [Snr(), Clipping(), Loudness(), SpeechRatio()]
+HEARING: list[Measure] = [
+    Snr(),
+    Clipping(),
+    Loudness(),
+    SpeechRatio(),
+    Bandwidth(),
+    DcOffset(),
+    Music(),
+]
 
 
 def names(measure: Measure) -> str:
@@ -158,7 +169,7 @@ def test_a_score_is_the_same_whatever_surrounds_the_clip(measure: Measure) -> No
     backwards = {s.id: s.values for s in score(measure, clips[::-1], make_scope(pcm))}
     alone = value(measure, own)
     assert together == backwards
-    assert together[clips[1].id] == (alone,)
+    assert together[clips[1].id][0] == alone
     assert alone is not None
 
 
@@ -199,10 +210,12 @@ def test_no_measure_imports_torch() -> None:
     code = (
         "import sys\n"
         "from transforms.measure import clipping, language, loudness\n"
-        "from transforms.measure import snr, speech_ratio, text_rate\n"
+        "from transforms.measure import snr, speech_ratio, text_rate, mos, music, bandwidth\n"
+        "from transforms.measure import boilerplate, coverage, language_agreement\n"
         "heavy = {'torch', 'fasttext', 'pyloudnorm', 'onnxruntime'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
-        "for m in (loudness.Loudness(), speech_ratio.SpeechRatio(), language.Language()):\n"
+        "for m in (loudness.Loudness(), speech_ratio.SpeechRatio(), language.Language(),\n"
+        "          coverage.Coverage(), boilerplate.Boilerplate(), music.Music(), mos.Mos()):\n"
         "    m.load(), m.fingerprint()\n"
         "assert 'torch' not in sys.modules\n"
     )

@@ -41,8 +41,9 @@ class SoundClassifier(Protocol):
 class Tones:
     """Rules on tones that are held and on the depth of swelling, for every second; numpy alone.
 
-    Thresholds were chosen on one made programme of the test corpus (9 minutes) and measured on
-    another (20 minutes): music 99 % right and 94 % found, steady noise 100 % right and 70 % found.
+    Thresholds were chosen on one made programme of the test corpus (10 minutes) and measured on
+    another (20 minutes, the same pieces of music): music 97 % right and 94 % found, steady noise
+    100 % right and 70 % found; 0.5 % of speech was called music, 3 % on heavily gated recordings.
     """
 
     HELD: ClassVar[float] = 0.08  # from this share of held peaks on, it is music or hum
@@ -91,9 +92,11 @@ class Tones:
         for start in range(0, len(powers) - self._SECOND // 2, self._SECOND):
             wide = slice(max(0, start - self._SECOND), start + 2 * self._SECOND)
             power = float(total[start : start + self._SECOND].mean())
+            # Tones in what is left of a pause (a hum under a noise gate) are no music.
+            heard = total[wide] >= total[wide].mean() * _HEARD
             counts = held[wide].sum(axis=1) / np.maximum(peaks[wide].sum(axis=1), 1)
             depth = float(bands[wide].std(axis=0).mean())
-            rows.append((10 * float(np.log10(power + 1e-12)), float(counts.mean()), depth))
+            rows.append((10 * float(np.log10(power + 1e-12)), float(counts[heard].mean()), depth))
         return rows
 
     def _spectra(self, sound: Floats) -> Floats:
@@ -108,6 +111,7 @@ class Tones:
 _BANDS = np.unique(np.round(np.geomspace(3, 250, 13)).astype(int))
 _BESIDE = 9  # bins on each side of a peak that it is compared with: 280 Hz
 _CLEAR_DB = 6.0  # how far a peak stands above them on the mean
+_HEARD = 0.01  # power of a frame, as a share of the mean, below which its tones do not count
 _HOLD = 16  # frames: 0.16 s
 
 

@@ -61,11 +61,11 @@ def spoken_letters(text: str) -> float:
     """The letters that speaking a text takes: signs, digits and marks weigh what they sound.
 
     Signs of Han, kana and hangul count 2.5 and digits 4, so that a list of numbers is not taken
-    for a text too short, nor Chinese for slow speech. A mark behind a word counts 2, for the word
-    before a pause is drawn out ("no, no, no" takes as long as it should).
+    for a text too short, nor Chinese for slow speech. A mark behind a word counts 2, and so does
+    the end of the text, for the word before a pause is drawn out ("no, no, no" takes its time).
     """
     signs = len(_SIGN.findall(text))
     digits = sum(map(str.isdecimal, text))
-    marks = len(_MARK.findall(text))
-    letters = count_letters(text) + (_SIGN_LETTERS - 1) * signs
-    return letters + _DIGIT_LETTERS * digits + _MARK_LETTERS * marks
+    letters = count_letters(text) + (_SIGN_LETTERS - 1) * signs + _DIGIT_LETTERS * digits
+    pauses = len(_MARK.findall(f"{text.rstrip()}.")) if letters else 0
+    return letters + _MARK_LETTERS * pauses
