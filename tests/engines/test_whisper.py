@@ -143,7 +143,7 @@ def test_the_contract_is_kept(heard, recording):
 # -- batched or not, and what else is there ---------------------------------------------------
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 8])
+@pytest.mark.parametrize("batch_size", [1, 8, pytest.param(3, marks=pytest.mark.slow)])
 def test_batches_say_what_a_direct_call_says(whisper_toy, toy, recording, batch_size):
     answers = all_of(load(whisper_toy, batch_size=batch_size), recording)
     for answer, pcm in zip(answers, recording, strict=True):
