@@ -24,9 +24,8 @@ from pipeline.phases.select import VERDICT, manifest_name, read_verdicts
 from pipeline.pointers import Pointer
 from schemas.manifest import ShardEntry, index_name, read_manifest
 from schemas.records import Clip, Document, Drop, Recording, Segment
-from schemas.shard_index import IndexRow
+from schemas.shard_index import IndexRow, index_rows
 from schemas.store import Store
-from schemas.tables import from_table
 from transforms.step import registry
 
 R = TypeVar("R")
@@ -192,6 +191,6 @@ class View:
                 data = self.store.get(f"{folder}/{index_name(entry.name)}")
                 table = pq.read_table(io.BytesIO(data))
                 rows = table.filter(pc.equal(table["key"], document.id))
-                for row in from_table(rows, IndexRow):
+                for row in index_rows(rows):
                     return Place(f"{folder}/{entry.name}", row)
         return None

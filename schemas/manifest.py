@@ -14,6 +14,7 @@ from typing import Any
 
 from schemas.ids import bytes_digest
 from schemas.shard import FORMAT, ShardError
+from schemas.shard_tokens import TokenizerEntry
 
 NAME = "manifest.json"
 PART = 1000  # shards in one file of the tree
@@ -52,6 +53,7 @@ class Manifest:
     licences: Any = None  # licence -> documents and seconds
     funnel: Any = None  # step by step: items and seconds in, kept, dropped by reason
     keys: Any = None  # phase -> key under which its outputs lie
+    tokenizers: tuple[TokenizerEntry, ...] = ()  # whose tokens all documents with speech have
 
     def totals(self) -> dict[str, Any]:
         """Sums over the shards, by split and stream: a check on reading, a table for people."""
@@ -82,6 +84,8 @@ def manifest_files(manifest: Manifest, part: int = PART) -> dict[str, bytes]:
         _checked(entry, NAME)
     top: dict[str, Any] = {"format": FORMAT, "name": manifest.name}
     top |= {name: getattr(manifest, name) for name in _ABOUT}
+    if manifest.tokenizers:
+        top["tokenizers"] = [entry.row() for entry in _by_name(manifest.tokenizers)]
     top["totals"] = dataclasses.replace(manifest, shards=tuple(entries)).totals()
     rows = [dataclasses.asdict(entry) for entry in entries]
     files: dict[str, bytes] = {}
@@ -111,7 +115,10 @@ def read_manifest(read: Callable[[str], bytes]) -> Manifest:
         rows = list(top["shards"]) if "shards" in top else _parts(top["parts"], read)
         entries = tuple(_entry(row) for row in rows)
         manifest = Manifest(
-            name=top["name"], shards=entries, **{name: top[name] for name in _ABOUT}
+            name=top["name"],
+            shards=entries,
+            tokenizers=_tokenizers(top.get("tokenizers", [])),
+            **{name: top[name] for name in _ABOUT},
         )
     except (KeyError, TypeError) as error:
         raise ShardError("bad_manifest", f"{NAME}: lacks or misuses {error}") from error
@@ -121,6 +128,20 @@ def read_manifest(read: Callable[[str], bytes]) -> Manifest:
     if top.get("totals") != manifest.totals():
         raise ShardError("bad_manifest", f"{NAME}: its totals are not the sums of its shards")
     return manifest
+
+
+def _tokenizers(rows: Iterable[dict[str, Any]]) -> tuple[TokenizerEntry, ...]:
+    try:
+        return _by_name(TokenizerEntry.of(row) for row in rows)
+    except ValueError as error:
+        raise ShardError("bad_manifest", f"{NAME}: {error}") from error
+
+
+def _by_name(entries: Iterable[TokenizerEntry]) -> tuple[TokenizerEntry, ...]:
+    found = sorted(entries, key=lambda entry: entry.name)
+    if len({entry.name for entry in found}) != len(found):
+        raise ValueError("a tokenizer is named twice")
+    return tuple(found)
 
 
 def _parts(parts: Iterable[dict[str, Any]], read: Callable[[str], bytes]) -> list[dict[str, Any]]:

@@ -1,6 +1,8 @@
 """Shard format 1: how a document stands in a WebDataset tar, and which documents share a tar.
 
-A sample is `<key>.flac` (its chunks' speech end to end; absent in text-only sets) and `<key>.json`.
+A sample is `<key>.flac` (its chunks' speech end to end; absent in text-only sets and in sets of
+tokens alone), `<key>.<tokenizer>.npy` where tokens are stored (`schemas.shard_tokens`), and
+`<key>.json`.
 The JSON has one fixed schema: every field in every sample, lists of one plain type and never empty,
 no null, because `datasets.load_dataset("webdataset")` takes its types from the first samples and
 fails, or silently drops a field, where a later one differs. Nested lists of words would read
@@ -114,8 +116,10 @@ def has_audio(document: Document) -> bool:
     return any(chunk.modality != "text" for chunk in document.chunks)
 
 
-def to_json(document: Document) -> bytes:
+def to_json(document: Document, *, tokens_only: bool = False) -> bytes:
     """A document as the JSON member of its sample: UTF-8, one line, the same bytes everywhere.
+
+    `tokens_only`: its speech stands in the shard as tokens, without a FLAC.
 
     Lone surrogates, which UTF-8 cannot hold, become U+FFFD. Raises `ShardError` for a document
     that breaks the format (`check`).
@@ -126,7 +130,7 @@ def to_json(document: Document) -> bytes:
     fields: dict[str, Any] = {
         name: getattr(document, name) for name in PLAIN if name not in ("format", "audio")
     }
-    fields |= {"format": FORMAT, "audio": "flac" if has_audio(document) else "none"}
+    fields |= {"format": FORMAT, "audio": _audio(document, tokens_only)}
     fields = {name: fields[name] for name in PLAIN}
     for name in PER_CHUNK:
         fields[name] = [getattr(chunk, name.removeprefix("chunk_")) for chunk in document.chunks]
@@ -137,6 +141,10 @@ def to_json(document: Document) -> bytes:
             fields[name].append(value)
     text = json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return SURROGATE.sub("\ufffd", text).encode("utf-8")
+
+
+def _audio(document: Document, tokens_only: bool) -> str:
+    return "flac" if has_audio(document) and not tokens_only else "none"
 
 
 def _words(place: int, chunk: Chunk) -> list[tuple[Any, ...]]:
@@ -156,10 +164,10 @@ def _words(place: int, chunk: Chunk) -> list[tuple[Any, ...]]:
     ]
 
 
-def from_json(data: bytes, where: str) -> Document:
+def from_json(data: bytes, where: str, *, tokens_only: bool = False) -> Document:
     """The document of a JSON member. Raises `ShardError` for anything that `to_json` cannot give.
 
-    `where` names the member in errors.
+    `where` names the member in errors; `tokens_only` as in `to_json`.
     """
     fields = _fields(data, where)
     if type(fields.get("format")) is not int or fields["format"] != FORMAT:
@@ -183,7 +191,7 @@ def from_json(data: bytes, where: str) -> Document:
         document = _document(fields)
     except RecordError as error:
         raise ShardError("bad_json", f"{where}: {error}") from error
-    problem = check(document) or _disagreement(document, fields)
+    problem = check(document) or _disagreement(document, fields, tokens_only)
     if problem:
         _refuse(where, problem)
     return document
@@ -262,12 +270,12 @@ def _document(fields: dict[str, Any]) -> Document:
     return Document(**plain, chunks=tuple(chunks))
 
 
-def _disagreement(document: Document, fields: dict[str, Any]) -> str | None:
+def _disagreement(document: Document, fields: dict[str, Any], tokens_only: bool) -> str | None:
     """What the fields say that the document they were read into does not."""
     if fields["seconds"] != document.seconds:
         return f"seconds is {fields['seconds']}, the last chunk ends at {document.seconds}"
-    if fields["audio"] != ("flac" if has_audio(document) else "none"):
-        return f"audio is {fields['audio']!r}, which its chunks' modalities contradict"
+    if fields["audio"] != _audio(document, tokens_only):
+        return f"audio is {fields['audio']!r}, which its chunks and its other members contradict"
     if fields["word_chunk"] != sorted(fields["word_chunk"]):
         return "word_chunk is not ascending"
     for place, first, last in zip(

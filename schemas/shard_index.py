@@ -2,6 +2,7 @@
 
 An Arrow table in Parquet, one row per sample, in order: random access and exact resume without
 reading the tar. `*_crc32` checks one member where the whole shard's sha256 would cost too much.
+The column `tokens` is there only where tokens are stored.
 """
 
 import dataclasses
@@ -16,8 +17,19 @@ from schemas.tables import arrow_schema, from_table, to_table
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TokenMember:
+    """One array of tokens of a sample; `name` is its tokenizer's."""
+
+    name: str
+    offset: int
+    size: int
+    crc32: int
+    positions: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class IndexRow:
-    """One sample. Offsets are of a member's data; a text-only sample has no FLAC: all 0."""
+    """One sample. Offsets are of a member's data; a sample without a FLAC has all 0 for it."""
 
     key: str
     flac_offset: int
@@ -30,27 +42,42 @@ class IndexRow:
     chunks: int
     characters: int
     words: int
+    tokens: tuple[TokenMember, ...] = ()  # in the order of their names
+
+    def token_member(self, name: str) -> TokenMember | None:
+        """Where the tokens of a tokenizer lie; None where there are none."""
+        return next((member for member in self.tokens if member.name == name), None)
 
 
 def index_bytes(rows: Sequence[IndexRow]) -> bytes:
     """The index as Parquet; the same bytes for the same rows and version of pyarrow."""
+    table = to_table(rows, IndexRow)
+    if not any(row.tokens for row in rows):
+        table = table.drop_columns("tokens")
     sink = io.BytesIO()
-    pq.write_table(
-        to_table(rows, IndexRow), sink, compression="zstd", store_schema=False, version="2.6"
-    )
+    pq.write_table(table, sink, compression="zstd", store_schema=False, version="2.6")
     return sink.getvalue()
+
+
+def index_rows(table: pa.Table) -> list[IndexRow]:
+    """The rows of an index's table, or of some of its rows; no column `tokens`: none are stored."""
+    schema = arrow_schema(IndexRow)
+    if "tokens" not in table.column_names:
+        empty = pa.array([[]] * len(table), schema.field("tokens").type)
+        table = table.append_column(schema.field("tokens"), empty)
+    return from_table(table.cast(schema), IndexRow)
 
 
 def read_index(data: bytes, where: str) -> list[IndexRow]:
     """The rows of an index. Raises `ShardError` where it is none, or its rows make no sense."""
     try:
-        table = pq.read_table(io.BytesIO(data))
-        rows = from_table(table.cast(arrow_schema(IndexRow)), IndexRow)
+        rows = index_rows(pq.read_table(io.BytesIO(data)))
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise ShardError("bad_index", f"{where}: not an index of format 1: {error}") from error
     end, last = 0, ""
     for row in rows:
-        spans = [(row.flac_offset, row.flac_size)] if row.flac_size else []
+        spans = [(member.offset, member.size) for member in row.tokens]
+        spans += [(row.flac_offset, row.flac_size)] if row.flac_size else []
         for offset, size in [*spans, (row.json_offset, row.json_size)]:
             if offset < end or size < 0:
                 raise ShardError("bad_index", f"{where}: {row.key}: bytes {offset}+{size} overlap")

@@ -1,6 +1,6 @@
 """Reads shards: front to back from any stream, or one sample by its row of the index.
 
-Nothing is decoded and nothing is guessed: a sample is both its members, whole and agreeing with
+Nothing is decoded and nothing is guessed: a sample is all its members, whole and agreeing with
 the format, or a `ShardError` that names the shard and the sample. Bytes come from a file object or
 a function, so the same code reads disks, buckets and HTTP ranges.
 """
@@ -8,15 +8,16 @@ a function, so the same code reads disks, buckets and HTTP ranges.
 import dataclasses
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from schemas.manifest import ShardEntry
 from schemas.records import Document
 from schemas.shard import ShardError, document_counts, from_json, has_audio
-from schemas.shard_index import IndexRow
+from schemas.shard_index import IndexRow, TokenMember
 from schemas.shard_tar import Member, members
+from schemas.shard_tokens import TokenizerEntry, Units, read_npy
 from schemas.shard_writer import check_flac
 
 Fetch = Callable[[int, int], bytes]  # (offset, size) -> the bytes there
@@ -29,73 +30,96 @@ class Sample:
     document: Document
     flac: bytes | None
     row: IndexRow
+    tokens: Mapping[str, Units] = dataclasses.field(default_factory=dict)  # by tokenizer
 
 
 def read_shard(stream: BinaryIO, where: str) -> Iterator[Sample]:
     """The samples of a shard, in order. Raises `ShardError` before it would yield a wrong one.
 
-    Keys ascend, and all samples have audio or none has: what loaders that take the members of the
-    first samples for granted rely on. A tar that breaks off yields the samples before the break and
-    then raises: it never just stops.
+    Keys ascend, and all samples have the same members: what loaders that take those of the first
+    samples for granted rely on. A sample is its tokens by name, its FLAC, its JSON. A tar that
+    breaks off yields the samples before the break and then raises: it never just stops.
     """
-    last, audio = "", None
+    last = ""
+    kinds: list[str] | None = None
     found = members(stream, where)
     for member in found:
-        key, _, kind = member.name.partition(".")
+        key = member.name.partition(".")[0]
         if key <= last:
             raise ShardError("order", f"{where}: {member.name} does not follow {last}")
-        flac = member if kind == "flac" else None
-        if flac is not None:
-            member = _partner(found, flac, where)
-        sample = _sample(member, flac, where)
-        if audio is not None and audio != (flac is not None):
+        group = _group(found, member, key, where)
+        if kinds is not None and kinds != list(group):
             raise ShardError(
                 "missing_member", f"{where}: {key} has other members than the samples before it"
             )
-        last, audio = key, flac is not None
-        yield sample
-    if audio is None:
+        last, kinds = key, list(group)
+        yield _sample(group, key, where)
+    if kinds is None:
         raise ShardError("empty", f"{where}: a shard holds at least one document")
 
 
-def _partner(found: Iterator[Member], flac: Member, where: str) -> Member:
-    wanted = flac.name.removesuffix(".flac") + ".json"
-    member = next(found, None)
-    if member is None or member.name != wanted:
-        got = "the end" if member is None else member.name
-        raise ShardError("missing_member", f"{where}: {wanted} is missing; {got} stands there")
-    return member
+def _group(found: Iterator[Member], member: Member, key: str, where: str) -> dict[str, Member]:
+    """The members of one sample by kind, up to the JSON that ends it."""
+    group = {member.name.partition(".")[2]: member}
+    while "json" not in group:
+        follower = next(found, None)
+        got = "the end" if follower is None else follower.name
+        name, _, kind = got.partition(".")
+        ordered = sorted([*group, kind], key=_rank) == [*group, kind] and kind not in group
+        if follower is None or name != key or not ordered:
+            raise ShardError(
+                "missing_member", f"{where}: {key}.json is missing; {got} stands there"
+            )
+        group[kind] = follower
+    return group
 
 
-def _sample(member: Member, flac: Member | None, where: str) -> Sample:
-    row = IndexRow(
-        key=member.name.removesuffix(".json"),
-        flac_offset=flac.offset if flac else 0,
-        flac_size=len(flac.data) if flac else 0,
-        flac_crc32=zlib.crc32(flac.data) if flac else 0,
-        json_offset=member.offset,
-        json_size=len(member.data),
-        json_crc32=zlib.crc32(member.data),
-        seconds=0.0,
-        chunks=0,
-        characters=0,
-        words=0,
-    )
-    document = _document(member.data, row.key, flac is not None, where)
+def _rank(kind: str) -> tuple[int, str]:
+    return ("flac", "json").index(kind) if kind in ("flac", "json") else -1, kind
+
+
+def _sample(group: Mapping[str, Member], key: str, where: str) -> Sample:
+    data, flac = group["json"], group.get("flac")
+    tokens, stored = {}, []
+    for kind, member in group.items():
+        if kind not in ("flac", "json"):
+            name = kind.removesuffix(".npy")
+            tokens[name] = read_npy(member.data, f"{where}: {member.name}")
+            stored.append(
+                TokenMember(
+                    name=name,
+                    offset=member.offset,
+                    size=len(member.data),
+                    crc32=zlib.crc32(member.data),
+                    positions=len(tokens[name]),
+                )
+            )
+    document = _document(data.data, key, flac is not None, bool(tokens), where)
     if flac is not None:
         check_flac(document, flac.data)
     counts: dict[str, Any] = dict(document_counts(document))
-    row = dataclasses.replace(row, seconds=document.seconds, **counts)
-    return Sample(document=document, flac=flac.data if flac else None, row=row)
+    row = IndexRow(
+        key=key,
+        flac_offset=flac.offset if flac else 0,
+        flac_size=len(flac.data) if flac else 0,
+        flac_crc32=zlib.crc32(flac.data) if flac else 0,
+        json_offset=data.offset,
+        json_size=len(data.data),
+        json_crc32=zlib.crc32(data.data),
+        seconds=document.seconds,
+        tokens=tuple(stored),
+        **counts,
+    )
+    return Sample(document=document, flac=flac.data if flac else None, row=row, tokens=tokens)
 
 
-def _document(data: bytes, key: str, flac: bool, where: str) -> Document:
-    document = from_json(data, f"{where}: {key}.json")
+def _document(data: bytes, key: str, flac: bool, tokens: bool, where: str) -> Document:
+    document = from_json(data, f"{where}: {key}.json", tokens_only=tokens and not flac)
     if document.id != key:
         raise ShardError("bad_json", f"{where}: {key}.json is document {document.id}")
-    if has_audio(document) != flac:
+    if has_audio(document) != (flac or tokens):
         raise ShardError(
-            "missing_member", f"{where}: {key} has speech and no .flac, or the reverse"
+            "missing_member", f"{where}: {key} has speech and no .flac or tokens, or the reverse"
         )
     return document
 
@@ -103,22 +127,48 @@ def _document(data: bytes, key: str, flac: bool, where: str) -> Document:
 def read_document(fetch: Fetch, row: IndexRow, where: str) -> Document:
     """The document of one row of the index, without its audio."""
     data = _checked(fetch, row.json_offset, row.json_size, row.json_crc32, f"{where}: {row.key}")
-    return _document(data, row.key, row.flac_size > 0, where)
+    return _document(data, row.key, row.flac_size > 0, bool(row.tokens), where)
 
 
 def read_flac(fetch: Fetch, row: IndexRow, where: str) -> bytes:
     """The FLAC of one row of the index."""
     if not row.flac_size:
-        raise ShardError("missing_member", f"{where}: {row.key} is text only")
+        raise ShardError("missing_member", f"{where}: {row.key} has no FLAC")
     return _checked(fetch, row.flac_offset, row.flac_size, row.flac_crc32, f"{where}: {row.key}")
+
+
+def read_tokens(fetch: Fetch, row: IndexRow, entry: TokenizerEntry, where: str) -> Units:
+    """The tokens [positions, codebooks] of one row of the index, without its FLAC and its JSON.
+
+    `entry` is the manifest's. Raises `ShardError` where there are none of this tokenizer, or they
+    are not what the index or the entry says; `check_units` checks them against the document.
+    """
+    member = row.token_member(entry.name)
+    if member is None:
+        raise ShardError("missing_member", f"{where}: {row.key} has no tokens of {entry.name}")
+    place = f"{where}: {row.key}.{entry.name}.npy"
+    units = read_npy(_checked(fetch, member.offset, member.size, member.crc32, place), place)
+    if (units.shape, units.dtype) != ((member.positions, entry.codebooks), entry.dtype):
+        raise ShardError(
+            "bad_tokens",
+            f"{place}: {units.dtype} {units.shape}, its index and tokenizer say {entry.dtype} "
+            f"{(member.positions, entry.codebooks)}",
+        )
+    return units
 
 
 def read_sample(fetch: Fetch, row: IndexRow, where: str) -> Sample:
     """One whole sample by its row of the index."""
     document = read_document(fetch, row, where)
     flac = read_flac(fetch, row, where) if row.flac_size else None
-    check_flac(document, flac)
-    return Sample(document=document, flac=flac, row=row)
+    if flac is not None:
+        check_flac(document, flac)
+    tokens = {}
+    for member in row.tokens:
+        place = f"{where}: {row.key}.{member.name}.npy"
+        data = _checked(fetch, member.offset, member.size, member.crc32, place)
+        tokens[member.name] = read_npy(data, place)
+    return Sample(document=document, flac=flac, row=row, tokens=tokens)
 
 
 def _checked(fetch: Fetch, offset: int, size: int, crc32: int, where: str) -> bytes:

@@ -15,7 +15,7 @@ from schemas.shard import ShardError
 
 BLOCK = 512
 RECORD = 20 * BLOCK  # tars are padded to this, as every tar program does
-NAME = re.compile(r"([a-z0-9_-]{1,64})\.(flac|json)")
+NAME = re.compile(r"([a-z0-9_-]{1,64})\.(flac|json|[a-z][a-z0-9_-]{0,23}\.npy)")
 MAX_MEMBER = 1 << 28  # bytes; 600 s of 48 kHz PCM16 is 58 MB
 KINDS = {
     b"1": "a hard link",

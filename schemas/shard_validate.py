@@ -11,9 +11,10 @@ from pathlib import Path
 from schemas.ids import bytes_digest
 from schemas.manifest import NAME, PART_NAME, Manifest, ShardEntry, index_name, read_manifest
 from schemas.records import frames
-from schemas.shard import ShardError
+from schemas.shard import ShardError, has_audio
 from schemas.shard_index import IndexRow, read_index
 from schemas.shard_reader import Sample, read_shard, verify
+from schemas.shard_tokens import TokenizerEntry, check_units
 
 Decode = Callable[[bytes], tuple[int, int]]  # a FLAC -> (frames, rate), all of it decoded
 
@@ -50,7 +51,7 @@ def validate(root: Path, decode: Decode | None = None) -> list[Problem]:
     found = list(_extra(folder, manifest))
     seen = _Seen()
     for entry in manifest.shards:
-        found += _shard(folder, entry, seen, decode)
+        found += _shard(folder, entry, manifest.tokenizers, seen, decode)
     return found
 
 
@@ -66,7 +67,11 @@ def _extra(folder: Path, manifest: Manifest) -> Iterator[Problem]:
 
 
 def _shard(
-    folder: Path, entry: ShardEntry, seen: _Seen, decode: Decode | None
+    folder: Path,
+    entry: ShardEntry,
+    tokenizers: tuple[TokenizerEntry, ...],
+    seen: _Seen,
+    decode: Decode | None,
 ) -> Iterator[Problem]:
     path = folder / entry.name
     rows: list[IndexRow] = []
@@ -83,6 +88,7 @@ def _shard(
             for sample in read_shard(stream, entry.name):
                 rows.append(sample.row)
                 yield from _sample(sample, entry, seen, decode)
+                yield from _tokens(sample, entry, tokenizers)
     except (ShardError, OSError) as error:
         yield _problem(entry.name, error)
         return
@@ -118,6 +124,32 @@ def _sample(
         )
     if decode is not None and sample.flac is not None:
         yield from _decoded(sample, where, decode)
+
+
+def _tokens(
+    sample: Sample, entry: ShardEntry, tokenizers: tuple[TokenizerEntry, ...]
+) -> Iterator[Problem]:
+    """Tokens of every tokenizer that the manifest names, as many as the chunks' times ask for."""
+    document = sample.document
+    where = f"{entry.name}: {document.id}"
+    if (sample.flac is not None) != (entry.audio == "flac"):
+        yield Problem(
+            where=where, code="mixed", message=f"the manifest says audio {entry.audio!r}, it has "
+            f"{'a FLAC' if sample.flac is not None else 'no FLAC'}",
+        )  # fmt: skip
+    wanted = [one.name for one in tokenizers] if has_audio(document) else []
+    if list(sample.tokens) != wanted:
+        yield Problem(
+            where=where,
+            code="bad_tokens",
+            message=f"has tokens of {list(sample.tokens)}, the manifest names {wanted}",
+        )
+        return
+    for one in tokenizers if wanted else ():
+        try:
+            check_units(document, one, sample.tokens[one.name], where)
+        except ShardError as error:
+            yield _problem(where, error)
 
 
 def _decoded(sample: Sample, where: str, decode: Decode) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ business. A writer that is left by an exception removes what it wrote.
 import hashlib
 import math
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -16,8 +17,9 @@ from schemas.manifest import ShardEntry, index_name
 from schemas.records import Document, frames
 from schemas.shard import ShardError, document_counts, has_audio, key_of, to_json
 from schemas.shard_flac import flac_info
-from schemas.shard_index import IndexRow, index_bytes
+from schemas.shard_index import IndexRow, TokenMember, index_bytes
 from schemas.shard_tar import ending, header, padding
+from schemas.shard_tokens import TokenizerEntry, Units, check_units, npy_bytes
 
 
 class ShardWriter:
@@ -25,10 +27,22 @@ class ShardWriter:
 
     `path` is a local file that must not exist; the index goes beside it, ending in `.parquet`.
     `name` is the shard's path below the manifest. Documents come in the order of their ids, all
-    of one stream and split, all with audio or all without. `entry` is there once it is closed.
+    of one stream and split, all with speech or all without. `entry` is there once it is closed.
+    `tokenizers`: whose tokens every document with speech brings; `keep_audio` False: they stand
+    instead of the FLACs, not beside them.
     """
 
-    def __init__(self, path: Path, name: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        name: str | None = None,
+        tokenizers: Sequence[TokenizerEntry] = (),
+        keep_audio: bool = True,
+    ) -> None:
+        self._tokenizers = {entry.name: entry for entry in sorted(tokenizers, key=_name)}
+        self._keep_audio = keep_audio
+        if len(self._tokenizers) != len(tokenizers) or not (tokenizers or keep_audio):
+            raise ValueError(f"two tokenizers of one name, or nothing to store: {tokenizers}")
         self.path = path
         self.name = name if name is not None else path.name
         self.entry: ShardEntry | None = None
@@ -44,18 +58,24 @@ class ShardWriter:
             index_name(str(self.path)) if self.path.suffix == ".tar" else f"{self.path}.parquet"
         )
 
-    def add(self, document: Document, flac: bytes | None) -> None:
-        """Append one document. Raises `ShardError` where it does not belong, or its FLAC does not
-        have its rate, one channel and its length to the frame."""
+    def add(
+        self, document: Document, flac: bytes | None, tokens: Mapping[str, Units] | None = None
+    ) -> None:
+        """Append one document with its tokens by tokenizer. Raises `ShardError` where it does not
+        belong, where its FLAC does not have its rate, one channel and its length to the frame, or
+        where its tokens are not as many as its chunks' times ask for."""
         key = key_of(document)
         kind = (document.stream, document.split, has_audio(document))
         if self._rows and key <= self._rows[-1].key:
             raise ShardError("order", f"{key} after {self._rows[-1].key}: ids must ascend")
         if self._kind not in (None, kind):
             raise ShardError("mixed", f"document {key} is {kind}, this shard holds {self._kind}")
-        check_flac(document, flac)
+        self._check_speech(document, flac, tokens or {})
         self._kind = kind
-        data = to_json(document)
+        data = to_json(document, tokens_only=not self._keep_audio)
+        stored = tuple(
+            self._tokens(key, name, units) for name, units in sorted((tokens or {}).items())
+        )
         flac_offset = self._member(f"{key}.flac", flac) if flac is not None else 0
         json_offset = self._member(f"{key}.json", data)
         self._rows.append(
@@ -69,7 +89,36 @@ class ShardWriter:
                 json_crc32=zlib.crc32(data),
                 seconds=document.seconds,
                 **document_counts(document),
+                tokens=stored,
             )
+        )
+
+    def _check_speech(
+        self, document: Document, flac: bytes | None, tokens: Mapping[str, Units]
+    ) -> None:
+        if self._keep_audio or flac is not None:
+            check_flac(document, flac)
+        if flac is not None and not self._keep_audio:
+            raise ShardError(
+                "bad_flac", f"document {document.id} has a FLAC; tokens alone are kept"
+            )
+        wanted = set(self._tokenizers) if has_audio(document) else set()
+        if set(tokens) != wanted:
+            raise ShardError(
+                "bad_tokens",
+                f"document {document.id} brings tokens of {sorted(tokens)}, not {sorted(wanted)}",
+            )
+        for name, units in tokens.items():
+            check_units(document, self._tokenizers[name], units, f"document {document.id}")
+
+    def _tokens(self, key: str, name: str, units: Units) -> TokenMember:
+        data = npy_bytes(units)
+        return TokenMember(
+            name=name,
+            offset=self._member(f"{key}.{name}.npy", data),
+            size=len(data),
+            crc32=zlib.crc32(data),
+            positions=len(units),
         )
 
     def close(self) -> ShardEntry:
@@ -89,7 +138,7 @@ class ShardWriter:
             index_sha256=hashlib.sha256(index).hexdigest(),
             stream=stream,
             split=split,
-            audio="flac" if audio else "none",
+            audio="flac" if audio and self._keep_audio else "none",
             documents=len(self._rows),
             chunks=sum(row.chunks for row in self._rows),
             seconds=math.fsum(row.seconds for row in self._rows),
@@ -131,6 +180,10 @@ class ShardWriter:
         self._file.write(data)
         self._sha256.update(data)
         self._size += len(data)
+
+
+def _name(entry: TokenizerEntry) -> str:
+    return entry.name
 
 
 def check_flac(document: Document, flac: bytes | None) -> None:
