@@ -8,6 +8,8 @@ says so, and the tallies of OUT take over as soon as there are any.
 
 import dataclasses
 
+from transforms.engines import pyannote_files, whisper_files
+from transforms.engines.models import ModelError
 from transforms.step import Step
 
 
@@ -32,6 +34,10 @@ COMPOSE_SECONDS = 0.0004  # to decode and encode one second of FLAC for a shard
 
 STORED_SHARE = 0.85  # of a recording that is stored as speech
 FLAC_SHARE = 0.62  # of the bytes of PCM16 that FLAC takes (samples/: 20.1 kB a second at 16 kHz)
+
+# Above a model's own files: its library, and the buffers of a batch. A process that transcribes with
+# the toy model of the tests peaks at 125 MB; pyannote.audio with a tiny one at 1.3 GB.
+MODEL_OVERHEAD = {"faster-whisper": 125_000_000, "pyannote": 1_000_000_000}
 
 _UNKNOWN = Cost(0.001)
 
@@ -65,10 +71,37 @@ def engines(step: Step) -> tuple[str, ...]:
 
 
 def cost(step: Step) -> Cost:
-    """What a step costs. Of several engines all are counted: each may be asked for every clip."""
+    """What a step costs. Of several engines all are counted: each may be asked for every clip.
+
+    An engine that takes a model by name counts with the bytes of the model's files, and without
+    time: see `unmeasured`.
+    """
     names = [f"{step.name()}/{engine}" for engine in engines(step)] or [step.name()]
-    found = [_COSTS.get(name, _UNKNOWN) for name in names]
+    found = [
+        Cost(0.0, model_bytes(engine)) if "/" in (engine := name.partition("/")[2]) else one
+        for name, one in ((name, _COSTS.get(name, _UNKNOWN)) for name in names)
+    ]
     return Cost(sum(one.seconds for one in found), sum(one.bytes for one in found))
+
+
+def unmeasured(step: Step) -> tuple[str, ...]:
+    """Engines whose time depends on a model that nobody measured for this table."""
+    return tuple(f"{step.name()} {engine}" for engine in engines(step) if "/" in engine)
+
+
+def model_bytes(engine: str) -> int:
+    """Bytes of the files of the model that an engine's name names; 0 where it is not here.
+
+    Loaded, a model takes about that and the buffers of a batch (MODEL_OVERHEAD).
+    """
+    family, _, variant = engine.partition("/")
+    locate = {"faster-whisper": whisper_files.locate, "pyannote": pyannote_files.directory}
+    try:
+        folder = locate[family](variant)
+    except (KeyError, ModelError):
+        return 0
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return size + MODEL_OVERHEAD[family]
 
 
 def worker_bytes(steps: tuple[Step, ...]) -> int:

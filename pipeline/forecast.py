@@ -40,6 +40,7 @@ from pipeline.recipe import Recipe
 from pipeline.scan import Scan, scan_data
 from schemas.ranges import cut
 from schemas.store import Store
+from transforms.engines.models import ModelError
 from transforms.gather.crawl import Crawl
 from transforms.hear.decode import Decode
 from transforms.step import Step
@@ -113,6 +114,7 @@ class Plan:
     streams: tuple[StreamPlan, ...]
     models: tuple[ModelState, ...]
     worker_bytes: int
+    unmeasured: tuple[str, ...]  # engines of which no time is known here
     workers: int
     wall_seconds: float
     disk: Disk
@@ -151,6 +153,7 @@ def forecast(recipe: Recipe, options: Options) -> Plan:
         streams=streams,
         models=models,
         worker_bytes=costs.worker_bytes(tuple(sorted(steps, key=lambda step: step.name()))),
+        unmeasured=tuple(sorted({name for step in steps for name in costs.unmeasured(step)})),
         workers=workers,
         wall_seconds=wall + (costs.START_SECONDS if busy else 0.0),
         disk=planner.disk(workers),
@@ -164,7 +167,7 @@ def _models(recipe: Recipe) -> Iterable[ModelState]:
             missing = ""
             try:
                 keys.step_key(step)
-            except (RuntimeError, ImportError, OSError) as error:
+            except (RuntimeError, ImportError, OSError, ModelError) as error:
                 missing = " ".join(str(error).split())
             engines = ", ".join(costs.engines(step))
             if engines or missing or step.name() == "language":

@@ -67,6 +67,34 @@ class ShardSettings(pydantic.BaseModel):
         return self
 
 
+class Resources(pydantic.BaseModel):
+    """What the workers of one phase need on a distributed runner (Beam's resource hints).
+
+    They belong to a phase and never to a step: steps with different hints cannot be fused, and
+    audio would cross a shuffle. They change where work is done, never what comes out, so they are
+    in no key; the local runner has one machine and no use for them.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    accelerator: str | None = pydantic.Field(
+        None,
+        pattern=r"^type:[a-z0-9-]+;count:[0-9]+(;install-nvidia-driver(:[a-z0-9.-]+)?)?$",
+        description="Accelerator, as Beam spells it (type:nvidia-l4;count:1;install-nvidia-driver)",
+    )
+    min_ram: str | None = pydantic.Field(
+        None, pattern=r"^[0-9]+(\.[0-9]+)?(MB|GB|MiB|GiB)$", description="Least memory (16GB)"
+    )
+    cpu_count: int | None = pydantic.Field(None, ge=1, description="Least cores (cores)")
+
+    def hints(self) -> dict[str, str]:
+        """As `PTransform.with_resource_hints` takes them: texts, or it refuses them."""
+        return {name: str(value) for name, value in self.model_dump().items() if value is not None}
+
+
+PhaseName = Literal["gather", "hear", "annotate", "measure", "select", "arrange", "compose"]
+
+
 class RecipeHead(pydantic.BaseModel):
     """The shape of a recipe around its steps."""
 
@@ -82,6 +110,9 @@ class RecipeHead(pydantic.BaseModel):
         min_length=1, max_length=32, description="Steps of each stream, in order"
     )
     shards: ShardSettings = ShardSettings()
+    resources: dict[PhaseName, Resources] = pydantic.Field(
+        default_factory=dict, description="What the workers of a phase need, on a cluster"
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,6 +123,12 @@ class Recipe:
     seed: int
     streams: Mapping[str, tuple[Step, ...]]
     shards: ShardSettings
+    resources: Mapping[str, Resources] = dataclasses.field(default_factory=dict)
+
+    def hints(self, phase: str) -> dict[str, str]:
+        """Beam's resource hints for the workers of a phase; {} for none."""
+        found = self.resources.get(phase)
+        return {} if found is None else found.hints()
 
     def steps(self, stream: str, phase: Phase) -> tuple[Step, ...]:
         """The steps of one phase of a stream, in their order."""
@@ -107,6 +144,9 @@ class Recipe:
                 for name, steps in self.streams.items()
             },
             "shards": self.shards.model_dump(mode="json"),
+            "resources": {
+                phase: one.model_dump(mode="json") for phase, one in sorted(self.resources.items())
+            },
         }
 
     def text(self) -> str:
@@ -153,6 +193,7 @@ def resolve(tree: Node, overrides: Sequence[str] = (), known: Known | None = Non
         seed=head.seed,
         streams={name: tuple(filter(None, found)) for name, found in steps.items()},
         shards=head.shards,
+        resources=head.resources,
     )
 
 

@@ -14,7 +14,7 @@ It runs everything in this process, as one of several workers with a queue of pa
 import contextlib
 import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -157,16 +157,31 @@ class _Whole(beam.DoFn):
         yield part.id
 
 
-def graph(pipeline: beam.Pipeline, job: Job | SimpleJob, parts: Sequence[Any], deal: bool) -> Any:
-    """The transforms of a phase. `deal` lets a distributed runner spread the parts."""
+def graph(
+    pipeline: beam.Pipeline,
+    job: Job | SimpleJob,
+    parts: Sequence[Any],
+    deal: bool,
+    hints: Mapping[str, str] | None = None,
+) -> Any:
+    """The transforms of a phase. `deal` lets a distributed runner spread the parts.
+
+    `hints` (`Recipe.hints`) are the same on every transform after the deal, or they could not be
+    fused; only a distributed runner gets any.
+    """
+
+    def hinted(do: beam.DoFn) -> Any:
+        transform = beam.ParDo(do)
+        return transform.with_resource_hints(**hints) if hints else transform
+
     started = pipeline | f"{job.phase}/parts" >> beam.Create(list(parts), reshuffle=deal)
     if isinstance(job, SimpleJob):
-        return started | f"{job.phase}/run" >> beam.ParDo(_Whole(job))
-    flowing = started | f"{job.phase}/open" >> beam.ParDo(_Open(job))
+        return started | f"{job.phase}/run" >> hinted(_Whole(job))
+    flowing = started | f"{job.phase}/open" >> hinted(_Open(job))
     for number, step in enumerate(job.steps):
         label = f"{job.phase}/{number}-{step.name()}"
-        flowing = flowing | label >> beam.ParDo(_Run(job, step))
-    return flowing | f"{job.phase}/commit" >> beam.ParDo(_Commit(job))
+        flowing = flowing | label >> hinted(_Run(job, step))
+    return flowing | f"{job.phase}/commit" >> hinted(_Commit(job))
 
 
 def _group_with(options: Sequence[str], job: SelectJob) -> Any:
@@ -211,8 +226,9 @@ def run(
     parts: Sequence[Any],
     notify: Notify | None = None,
     options: Sequence[str] = ("--runner=FnApiRunner",),
+    hints: Mapping[str, str] | None = None,
 ) -> dict[str, int]:
-    """Run a phase over parts. Returns Beam's counters.
+    """Run a phase over parts. Returns Beam's counters. The local runner gets no resource hints.
 
     Raises what a step raised: a bug stops the run, with the record's id.
     """
@@ -230,7 +246,7 @@ def run(
                 _tell("committed", (part.id, part.seconds))
             return {"select/commits": len(parts)}
         pipeline = beam.Pipeline(options=PipelineOptions(list(options)))
-        graph(pipeline, job, parts, deal=not local)
+        graph(pipeline, job, parts, deal=not local, hints=None if local else hints)
         result = pipeline.run()
         result.wait_until_finish()
         return counters(result)

@@ -131,12 +131,16 @@ def _models(plan: Plan) -> list[str]:
 def _needs(plan: Plan) -> list[str]:
     disk, busy = plan.disk, any(phase.parts for s in plan.streams for phase in s.phases)
     todo = [phase for s in plan.streams for phase in s.phases if phase.parts]
+    if plan.missing and not busy:
+        return []
     if not busy:
         return ["time       everything is done before: a run only writes its report again"]
     measured = all(phase.measured for phase in todo if phase.compute_seconds > 1)
     basis = "as measured in OUT" if measured and any(phase.measured for phase in todo) else TABLE
     many = f"{plan.workers} worker{'' if plan.workers == 1 else 's'}"
     found = [f"time       about {duration(plan.wall_seconds)} on {many} ({basis})"]
+    if plan.unmeasured and not measured:
+        found.append(f"           without {', '.join(plan.unmeasured)}: not measured here yet")
     memory, available = _memory(plan), memory_bytes()
     short = "" if memory <= available else f"; TOO LITTLE: give --workers {_fitting(plan)}"
     found.append(

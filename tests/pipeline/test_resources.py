@@ -9,7 +9,9 @@ from pipeline.recipe import Recipe, load_recipe
 from schemas.settings import SettingsError
 from schemas.store import Store
 
-HINTS = "resources.hear={accelerator: type:nvidia-l4;count:1;install-nvidia-driver, min_ram: 16GB}"
+HINTS = (
+    "resources={hear: {accelerator: 'type:nvidia-l4;count:1;install-nvidia-driver', min_ram: 16GB}}"
+)
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def test_hints_change_no_key(recipe: Recipe) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["resources.hear={accelerator: a big one}", "resources.here={min_ram: 1GB}"]
+    "wrong", ["resources={hear: {accelerator: a big one}}", "resources={here: {min_ram: 1GB}}"]
 )
 def test_hints_that_beam_would_refuse_are_refused_at_once(wrong: str) -> None:
     with pytest.raises(SettingsError, match="resources"):
