@@ -1,11 +1,19 @@
 """Who speaks when, measured: error rates, monologues, and the cost of a long recording.
 
     python benchmarks/diarization.py [--corpus ../shared/corpus] [--hours 4]
+    python benchmarks/diarization.py --agreement [--hours 4]
+    python benchmarks/diarization.py --pyannote DIR [--hours 10]
 
 Prints Markdown. Error rates are pyannote.metrics' without collar, overlapped speech included; the
 engine names one speaker at a time, so overlapped speech is missed by half. The threshold of the
 clustering was chosen on voices of the same corpus: read the figures as a check that nothing
 broke, not as accuracy on unseen speech. `--hours 0` leaves the long recording out.
+
+`--agreement` asks what windows cost: how much of a 40-minute recording has the same speaker, under
+the best one-to-one naming, whether it is clustered as a whole or in parts that are linked. First
+for resemblyzer's blocks, then for the windows and the linking that pyannote uses, with
+resemblyzer's voices in them. `--pyannote` runs a pipeline directory over long recordings, for its
+memory and time; where its checkpoints name a module of their own, put that on PYTHONPATH.
 """
 
 import argparse
@@ -27,7 +35,8 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from transforms.engines import diarizer, vad
+from transforms.engines import diarizer, timeline, vad, voice
+from transforms.engines.windowed import Heard, Windowed
 from transforms.hear.segment import SegmentStep, stretches
 from transforms.step import Pcm16
 
@@ -171,21 +180,30 @@ def count(model: diarizer.Diarizer, parts: list[Pcm16]) -> int:
     return len({turn.speaker for turn in turns})
 
 
-def utterances(corpus: pathlib.Path) -> dict[str, list[Pcm16]]:
+def utterances(corpus: pathlib.Path, folders: str) -> dict[str, list[Pcm16]]:
     found: dict[str, list[Pcm16]] = {}
-    for path in sorted(corpus.glob("audio/librispeech-test-other/*.flac")):
+    for path in sorted(corpus.glob(f"audio/{folders}/*.flac")):
         found.setdefault(path.name.split("-")[0], []).append(heard(path))
     return found
 
 
-def made_talk(corpus: pathlib.Path, seconds: float) -> Iterator[tuple[str, Pcm16]]:
-    """Utterances of six readers in random order, each repeat at another level in other noise."""
+def made_talk(
+    corpus: pathlib.Path, seconds: float, hard: bool = False
+) -> Iterator[tuple[str, Pcm16]]:
+    """Utterances of six readers in random order, each repeat at another level in other noise.
+
+    `hard`: of twelve readers, in turns of 1.5 to 5 s.
+    """
     draw = np.random.default_rng(20)
-    voices = utterances(corpus)
+    voices = utterances(corpus, "librispeech-*" if hard else "librispeech-test-other")
+    voices = dict(sorted(voices.items())[:12])
     length = 0
     while length < seconds * RATE:
         name = sorted(voices)[int(draw.integers(len(voices)))]
         part = voices[name][int(draw.integers(len(voices[name])))]
+        if hard:
+            start = int(draw.integers(max(1, len(part) - 2 * RATE)))
+            part = part[start : start + int(draw.integers(RATE * 3 // 2, RATE * 5))]
         pause = int(draw.integers(RATE // 4, RATE * 3 // 2))
         spoken = np.concatenate([part * draw.uniform(0.4, 1.0), np.zeros(pause)])
         spoken += draw.normal(0, draw.uniform(5, 60), len(spoken))
@@ -196,6 +214,20 @@ def made_talk(corpus: pathlib.Path, seconds: float) -> Iterator[tuple[str, Pcm16
 def peak() -> float:
     """Most memory this process has held, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def write_talk(
+    corpus: pathlib.Path, path: pathlib.Path, seconds: float, hard: bool = False
+) -> tuple[Spool, list[tuple[float, float, str]]]:
+    """The made talk as a file, and who speaks when in it."""
+    truth: list[tuple[float, float, str]] = []
+    place = 0
+    with path.open("wb") as out:
+        for name, samples in made_talk(corpus, seconds, hard):
+            out.write(samples.astype("<i2").tobytes())
+            truth.append((place / RATE, (place + len(samples)) / RATE, name))
+            place += len(samples)
+    return Spool(place, path=path), truth
 
 
 def long_recording(
@@ -212,14 +244,8 @@ def long_recording(
     for length in (hours / 48, hours):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "talk.pcm"
-            truth: list[tuple[float, float, str]] = []
-            place = 0
-            with path.open("wb") as out:
-                for name, samples in made_talk(corpus, length * 3600):
-                    out.write(samples.astype("<i2").tobytes())
-                    truth.append((place / RATE, (place + len(samples)) / RATE, name))
-                    place += len(samples)
-            audio = Spool(place, path=path)
+            audio, truth = write_talk(corpus, path, length * 3600)
+            place = audio.length_
             begun = time.perf_counter()
             places = found_by_vad(engine, audio)
             cut = time.perf_counter()
@@ -247,14 +273,135 @@ def long_recording(
             )
 
 
+class ByVoice:
+    """Resemblyzer as a listener of windows: its turns, and the mean of each speaker's voice."""
+
+    def __init__(self) -> None:
+        self._encoder = voice.load_encoder()
+        self._model = diarizer.Resemblyzer(diarizer.Options(block_windows=5000), self._encoder)
+
+    def hear(self, samples: np.ndarray, most_speakers: int | None) -> Heard:
+        audio = Spool(len(samples), samples=np.rint(samples * 32768).astype(np.int16))
+        sounding = np.flatnonzero(samples)
+        breaks = np.flatnonzero(np.diff(sounding) > RATE // 20)
+        starts = sounding[np.r_[0, breaks + 1]] if len(sounding) else []
+        ends = sounding[np.r_[breaks, len(sounding) - 1]] + 1 if len(sounding) else []
+        places = [(int(a), int(b)) for a, b in zip(starts, ends, strict=True)]
+        turns = self._model.turns(audio, 0, places, RATE)
+        voices = [(t.start, t.end, int(t.speaker.removeprefix("spk"))) for t in turns]
+        means = []
+        for speaker in range(1 + max((v[2] for v in voices), default=-1)):
+            windows = []
+            for start, end, _ in (v for v in voices if v[2] == speaker):
+                part = samples[round(start * RATE) : round(end * RATE)]
+                windows += voice.mel_windows(voice.mel_spectrogram(voice.raised(part)))
+            means.append(self._encoder.embed(windows).mean(axis=0))
+        return Heard(voices, voices, np.array(means, dtype=np.float32).reshape(-1, voice.SIZE))
+
+
+def labels_of(turns: list[tuple[float, float, str]], length: int) -> np.ndarray:
+    """The number of the speaker in each 10 ms, -1 for none."""
+    found = np.full(length // (RATE // 100) + 1, -1)
+    names = {name: number for number, name in enumerate(dict.fromkeys(t[2] for t in turns))}
+    for start, end, name in turns:
+        found[round(start * 100) : round(end * 100)] = names[name]
+    return found
+
+
+def agreement(one: np.ndarray, other: np.ndarray) -> float:
+    """The share of what both label that has the same speaker under the best naming."""
+    from scipy.optimize import linear_sum_assignment
+
+    both = (one >= 0) & (other >= 0)
+    table = np.zeros((one.max() + 1, other.max() + 1))
+    np.add.at(table, (one[both], other[both]), 1)
+    rows, columns = linear_sum_assignment(table, maximize=True)
+    return float(table[rows, columns].sum() / both.sum())
+
+
+def windows_agree(engine: vad.Vad, corpus: pathlib.Path, hard: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        audio, spoken = write_talk(corpus, pathlib.Path(folder) / "talk.pcm", 2400, hard)
+        places = found_by_vad(engine, audio)
+        truth = labels_of(spoken, audio.length_)
+
+        def labels(model: diarizer.Diarizer) -> tuple[np.ndarray, int]:
+            turns = [(t.start, t.end, t.speaker) for t in model.turns(audio, 0, places, RATE)]
+            named = [turn for turn in turns if turn[2]]
+            return labels_of(named, audio.length_), len({turn[2] for turn in named})
+
+        people = len({turn[2] for turn in spoken})
+        turns = "turns of 1.5 to 5 s" if hard else "whole utterances"
+        print(f"\n### 40 minutes of {people} readers, {turns}, as a whole and in parts\n")
+        print("| engine | part | speakers | agrees with the whole | agrees with the truth |")
+        print("|---|---|---|---|---|")
+        resemblyzer = diarizer.engine("resemblyzer")
+        whole, found = labels(resemblyzer(diarizer.Options(block_windows=5000)))
+        print(f"| resemblyzer | whole | {found} | 1 | {agreement(whole, truth):.4f} |")
+        for block in (2000, 1000, 500):
+            part, found = labels(resemblyzer(diarizer.Options(block_windows=block)))
+            print(
+                f"| resemblyzer | {block} windows ({block * 0.8 / 60:.0f} min) | {found} "
+                f"| {agreement(part, whole):.4f} | {agreement(part, truth):.4f} |",
+                flush=True,
+            )
+        listener = ByVoice()
+        options = diarizer.Options(window_seconds=7200.0)
+        whole, found = labels(Windowed(options, listener))
+        print(f"| windows of voices | whole | {found} | 1 | {agreement(whole, truth):.4f} |")
+        for seconds, similarity in ((1200, 0.7), (1200, 0.8), (1200, 0.9), (300, 0.7), (300, 0.9)):
+            options = diarizer.Options(window_seconds=seconds, link_similarity=similarity)
+            part, found = labels(Windowed(options, listener))
+            print(
+                f"| windows of voices | {seconds // 60} min, 1 shared, linked from {similarity} "
+                f"| {found} | {agreement(part, whole):.4f} | {agreement(part, truth):.4f} |",
+                flush=True,
+            )
+
+
+def pyannote_cost(place: str, engine: vad.Vad, corpus: pathlib.Path, hours: float) -> None:
+    """Memory and time of a pipeline directory; its answers are not judged."""
+    made = diarizer.engine(f"pyannote/{place}")
+    before = peak()
+    model = made(diarizer.Options())
+    print("\n### pyannote.audio, windows of 20 minutes, one thread\n")
+    print(f"Peak before the model {before:.0f} MB, with it {peak():.0f} MB.\n")
+    print("| hours | on the line | s | RTF | speakers | peak MB |\n|---|---|---|---|---|---|")
+    for length in (hours / 30, hours / 10, hours):
+        with tempfile.TemporaryDirectory() as folder:
+            audio, _ = write_talk(corpus, pathlib.Path(folder) / "talk.pcm", length * 3600)
+            places = found_by_vad(engine, audio)
+            begun = time.perf_counter()
+            turns = model.turns(audio, 0, places, RATE)
+            took = time.perf_counter() - begun
+            line = timeline.laid_out(places, RATE)[-1].until
+            print(
+                f"| {length:.2f} | {line / RATE / 3600:.2f} | {took:.1f} "
+                f"| {took * RATE / audio.length_:.4f} | {len({t.speaker for t in turns} - {''})} "
+                f"| {peak():.0f} |",
+                flush=True,
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     default = pathlib.Path(__file__).resolve().parents[2] / "shared" / "corpus"
     parser.add_argument("--corpus", type=pathlib.Path, default=default)
     parser.add_argument("--hours", type=float, default=4.0, help="of the long recording; 0: none")
+    parser.add_argument("--agreement", action="store_true", help="only: what windows change")
+    parser.add_argument("--pyannote", metavar="DIR", help="only: a pipeline's memory and time")
     chosen = parser.parse_args()
     model = diarizer.engine("resemblyzer")(diarizer.Options())
     engine = vad.engine("silero")()
+    if chosen.pyannote:
+        pyannote_cost(chosen.pyannote, engine, chosen.corpus, chosen.hours)
+        return
+    if chosen.agreement:
+        if chosen.hours:  # first: the peak is of the whole process
+            long_recording(model, engine, chosen.corpus, chosen.hours)
+        windows_agree(engine, chosen.corpus, hard=False)
+        windows_agree(engine, chosen.corpus, hard=True)
+        return
     error_rates(model, engine, chosen.corpus / "audio")
     monologues(model, chosen.corpus)
     if chosen.hours:

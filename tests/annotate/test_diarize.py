@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from schemas.ids import digest_of
 from schemas.records import AudioRef, Clip, Drop, Segment, Task, Turn, clip_id, frames, segment_id
 from transforms.annotate.diarize import Diarize
+from transforms.engines.device_memory import NoRoomError
 from transforms.engines.turns import NOBODY, Spoken
 from transforms.step import Scope, registry
 
@@ -304,6 +305,23 @@ def test_overlaps_out_of_place_are_a_bug():
         engine = Answers(("spk0", 0, 16_000, overlaps))
         with pytest.raises(ValueError, match="overlaps out of place"):
             run(Diarize(), [segment(0, 16_000)], engine)
+
+
+def test_a_full_device_costs_the_channel_and_nothing_else():
+    class Full(Cutter):
+        def turns(self, audio, channel, stretches, rate):
+            if channel == 1:
+                raise NoRoomError("CUDA out of memory")
+            return super().turns(audio, channel, stretches, rate)
+
+    segments = [segment(0, 16_000), segment(0, 8_000, 1), segment(9_000, 20_000, 1)]
+    results, _ = run(Diarize(), segments, Full(), channels=(0, 1))
+    assert spans(results) == [
+        ("ch0-spk0", 0, 16_000, 0),
+        ("oom", 0, 8_000, 8_000),
+        ("oom", 9_000, 20_000, 11_000),
+    ]
+    assert {r.id for r in results if isinstance(r, Drop)} == {s.id for s in segments[1:]}
 
 
 def _bad(change):

@@ -21,6 +21,7 @@ from schemas.ids import digest_of
 from schemas.records import Clip, Drop, Segment, Task, frames, segment_id
 from transforms.annotate.diarize import Diarize
 from transforms.engines import diarizer
+from transforms.engines.device_memory import NoRoomError
 from transforms.engines.diarizer import Options
 from transforms.engines.models import ModelError
 from transforms.engines.turns import NOBODY
@@ -281,6 +282,34 @@ def test_same_bits_in_any_process_and_not_one_connection(tiny, tmp_path):
         assert (attempts, early, enabled) == ([], [], "0")
         digests.add(digest)
     assert len(digests) == 1 and len(digests.pop()) == 64
+
+
+class Full:
+    """The pipeline on a device that has no room for the first `times` runs."""
+
+    def __init__(self, pipeline, times: int, error: Exception) -> None:
+        self.pipeline, self.times, self.error = pipeline, times, error
+
+    def __call__(self, *args, **kwargs):
+        if self.times:
+            self.times -= 1
+            raise self.error
+        return self.pipeline(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("batch_size"), RuntimeError("CUDA out of memory. Tried to allocate")]
+)
+def test_a_full_device_is_asked_again_once(engine, monkeypatch, error):
+    sound = talk((300, 5), (3000, 5))
+    job = (Samples(sound), 0, [(0, len(sound))], RATE)
+    expected = engine.turns(*job)
+    pipeline = engine._listener._pipeline
+    monkeypatch.setattr(engine._listener, "_pipeline", Full(pipeline, 1, error))
+    assert engine.turns(*job) == expected
+    monkeypatch.setattr(engine._listener, "_pipeline", Full(pipeline, 2, error))
+    with pytest.raises(NoRoomError):
+        engine.turns(*job)
 
 
 # --- models that break -----------------------------------------------------------------------

@@ -20,6 +20,7 @@ import pydantic
 
 from schemas.records import Clip, Drop, Segment, Task, Turn, clip_id, frames
 from transforms.engines import clustering, diarizer
+from transforms.engines.device_memory import NoRoomError
 from transforms.engines.turns import NOBODY, Spoken
 from transforms.step import Audio, Phase, RecordStep, Scope
 
@@ -34,6 +35,7 @@ class Diarize(RecordStep):
     reasons: ClassVar[dict[str, str]] = {
         "no_speaker_given": "The engine is `given`, and no speaker was given with the recording.",
         "no_speaker": "The engine heard no voice in a stretch that the detector took for speech.",
+        "oom": "The device had no room for the recording, twice: a larger one, or cpu, is needed.",
         "overlap": "Several speakers at once, which the recipe wants out.",
     }
 
@@ -171,7 +173,12 @@ class Diarize(RecordStep):
                 turns = [Turn(speaker=trusted, start=s.start, end=s.end) for s in own]
             else:
                 assert model is not None
-                turns = model.turns(audio, channel, [_range(s) for s in own], audio.rate)
+                try:
+                    turns = model.turns(audio, channel, [_range(s) for s in own], audio.rate)
+                except NoRoomError:
+                    # A smaller batch would give other results than a device with room.
+                    yield from (self._left_out(s, *_range(s), "oom") for s in own)
+                    continue
                 if many:
                     turns = [_of_channel(turn, channel) for turn in turns]
             for segment, turn in _paired(own, turns):

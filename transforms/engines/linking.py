@@ -3,8 +3,8 @@
 A model that hears a long recording window by window names the speakers of each window anew. Three
 kinds of evidence join the names, strongest first:
 
-1. windows overlap, so neighbours label the same frames: two names that are each other's best
-   match there are one speaker;
+1. windows overlap, so neighbours label the same frames: two names that mean nearly the same
+   frames there are one speaker;
 2. two speakers of one window were told apart by the model that heard both: they are never joined,
    neither directly nor through others;
 3. mean voice embeddings, most similar pair first (average linkage, weighted by seconds of
@@ -23,8 +23,11 @@ import numpy.typing as npt
 
 Float64 = npt.NDArray[np.float64]
 
-LEAST_SHARED = 2.0  # seconds of the overlap that two names must share; less is a word or a cough
-_MOST_OF_BOTH = 0.5  # and the share of what each of the two says there
+# Seconds of the overlap that two names must share, and the share of what either says there. Less
+# is weaker than the voices: at 2 s and a half, one word of a speaker that a window had split in two
+# gave the whole rest of the recording to the wrong half (5 % of it; benchmarks/diarization.py).
+LEAST_SHARED = 5.0
+_MOST_OF_BOTH = 0.8
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from transforms.engines import pyannote_files, timeline, voice
+from transforms.engines.device_memory import free_caches, twice
 from transforms.engines.models import ModelError
 from transforms.engines.voice import Float32
 from transforms.engines.windowed import Heard, Voice, Windowed
@@ -96,22 +97,28 @@ class Listener:
 
     def hear(self, samples: Float32, most_speakers: int | None) -> Heard:
         """Who speaks in one window; see `windowed.Listener`. Sound shorter than a segmentation
-        window is padded with silence, and what is heard beyond its end left out."""
+        window is padded with silence, and what is heard beyond its end left out. Raises
+        `NoRoomError` where the device has no room, twice."""
         import torch
 
         seconds = len(samples) / timeline.RATE
         least = round(self._shortest * timeline.RATE)
         padded = np.pad(samples, (0, max(0, least - len(samples))))
         bounds = {} if most_speakers is None else {"max_speakers": most_speakers}
+
+        def ask() -> Any:
+            sound = {
+                "waveform": torch.from_numpy(padded)[None],
+                "sample_rate": timeline.RATE,
+                "uri": "window",
+            }
+            try:
+                return self._pipeline(sound, **bounds)
+            except MemoryError as error:  # how the library tells of a full device
+                raise RuntimeError(f"out of memory: {error}") from error
+
         with self._lock, _repeatable():
-            said = self._pipeline(
-                {
-                    "waveform": torch.from_numpy(padded)[None],
-                    "sample_rate": timeline.RATE,
-                    "uri": "window",
-                },
-                **bounds,
-            )
+            said = twice(ask, free_caches)
         labels = said.speaker_diarization.labels()
         place = {label: number for number, label in enumerate(labels)}
         return Heard(
