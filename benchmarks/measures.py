@@ -68,7 +68,8 @@ def spread(found: Sequence[float]) -> str:
 def by_source(clips: Sequence[tuple[dict[str, Any], Clip, Pcm16]]) -> None:
     print("### Signal-to-noise ratio, bandwidth and offset by source (10 / 50 / 90 %)\n")
     print(
-        "| source | file rate | clips | SNR, dB | bandwidth, Hz | share of the possible, % | DC > 1 % |"
+        "| source | file rate | clips | SNR, dB | bandwidth, Hz | share of the possible, % "
+        "| DC > 1 % |"
     )
     print("|---|---|---|---|---|---|---|")
     found: dict[tuple[str, int], list[tuple[Any, ...]]] = collections.defaultdict(list)
