@@ -393,3 +393,27 @@ def test_it_is_a_step_that_drops_nothing():
 def test_wrong_settings_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         Sentences(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        ("align, sentences, transcribe", "stands before transcribe, whose answers it needs"),
+        ("transcribe, sentences, align", "stands before align, whose answers it needs"),
+        ("transcribe, align, sentences", None),
+    ],
+)
+def test_a_recipe_has_the_steps_in_the_order_of_their_needs(tmp_path, order, said):
+    from pipeline.recipe import load_recipe
+    from schemas.settings import SettingsError
+
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "name: order\nseed: 1\nstreams: {web: [crawl, decode, segment, diarize, "
+        f"{order}, interleave]}}\n"
+    )
+    if said is None:
+        assert [s.name() for s in load_recipe(path).streams["web"]][4:7] == order.split(", ")
+    else:
+        with pytest.raises(SettingsError, match=said):
+            load_recipe(path)
