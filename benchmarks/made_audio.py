@@ -1,10 +1,10 @@
 """Recordings made for measuring: real speech, joined into clips, podcasts and long recordings.
 
 The speech is LibriSpeech from a test corpus beside the repository, or this repository's own samples
-where there is none. An utterance is used many times, each time at another level and in other faint
-noise, so that no two stretches are equal and nothing leaves as a duplicate. Every recording gets a
-text of words that are made up, two and a half a second: what costs time is that there are words,
-not what they say. The same arguments give the same samples.
+where there is none. An utterance is used many times, each time cut elsewhere, at another level and
+in other faint noise, so that few leave as duplicates. Every recording gets a text of words that are
+made up, two and a half a second: what costs time is that there are words, not what they say. The
+same arguments give the same samples.
 
 Written below a folder of the caller's, never into the repository.
 """
@@ -72,8 +72,14 @@ def _read(path: pathlib.Path) -> Pcm16:
 
 
 def _said(source: Sequence[Pcm16], draw: np.random.Generator) -> Pcm16:
-    """One of the utterances at a level and in a noise of its own, with a pause after it."""
+    """A stretch of an utterance at a level and in a noise of its own, with a pause after it.
+
+    Stretches begin and end elsewhere each time, or a recognizer would say the same again and the
+    clip would leave as a duplicate.
+    """
     spoken = source[int(draw.integers(len(source)))]
+    third = len(spoken) // 3
+    spoken = spoken[int(draw.integers(third)) : len(spoken) - int(draw.integers(third))]
     pause = int(draw.integers(RATE // 4, RATE * 3 // 2))
     louder = np.concatenate([spoken * draw.uniform(0.4, 1.0), np.zeros(pause)])
     louder += draw.normal(0, draw.uniform(5, 30), len(louder))
@@ -123,7 +129,7 @@ def _written(path: pathlib.Path, blocks: Iterator[Pcm16], seed: int) -> Made:
 
 
 def clips(folder: pathlib.Path, source: Voices, seconds: float, seed: int = 1) -> list[Made]:
-    """Files of one utterance each (2 to 17 s), FLAC."""
+    """Files of one utterance each (1 to 17 s), FLAC."""
     draw = np.random.default_rng(seed)
     names = sorted(source)
     made: list[Made] = []
