@@ -1,0 +1,182 @@
+"""The order of documents: a pure function of (seed, epoch, place), from digests and nothing else.
+
+Shards are put in a new order each epoch and cut into windows of whole shards; inside a window all
+documents are shuffled together. So at any time only a window's shards are needed, the next one's
+name is known long before, and a place in the order is two numbers. Larger windows mix better and
+need more shards at hand. Sorting by a digest, not a generator's shuffle: the order then does not
+depend on the version of any library, nor on how many documents come before.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.ids import fraction
+from schemas.shard import ShardError
+from schemas.shard_index import IndexRow
+from trainer.data_settings import DataError, DataSettings
+from trainer.shard_sets import ShardSet
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Drawn:
+    """A document in the order: where it is, and which time it is shown in this epoch."""
+
+    shard: int
+    row: int  # place in the shard's index
+    copy: int  # 0, or more where its weight shows it several times
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Lost:
+    """Something that was to be read and was not, by a policy that says so. For the log."""
+
+    set_name: str
+    code: str
+    where: str
+    documents: int = 0
+    chunks: int = 0
+    seconds: float = 0.0
+
+
+Place = tuple[int, int]  # window, and document in it
+
+
+class Order:
+    """The documents of one set, epoch by epoch."""
+
+    def __init__(
+        self, shards: ShardSet, run: DataSettings, weights: Mapping[str, float] | None = None
+    ) -> None:
+        self._shards, self._run, self._weights = shards, run, weights
+        self._windows: tuple[int, list[list[int]]] = (-1, [])
+        self._dealt: dict[tuple[int, int], list[Drawn | Lost]] = {}
+
+    def windows(self, epoch: int) -> list[list[int]]:
+        """Which shards each window of an epoch holds."""
+        if self._windows[0] != epoch:
+            self._windows = (epoch, self._cut(epoch))
+        return self._windows[1]
+
+    def window(self, epoch: int, number: int) -> list[Drawn | Lost]:
+        """The documents of one window, in order. A shard without a sound index is `Lost`, first."""
+        key = (epoch, number)
+        if key not in self._dealt:
+            for old in list(self._dealt)[:-1]:  # a block may straddle two windows, never three
+                del self._dealt[old]
+            self._dealt[key] = self._deal(epoch, self.windows(epoch)[number])
+        return self._dealt[key]
+
+    def after(self, epoch: int, place: Place) -> Iterator[tuple[Drawn | Lost, Place]]:
+        """What stands at `place` and after it in an epoch, each with the place that follows it."""
+        window, first = place
+        for number in range(window, len(self.windows(epoch))):
+            found = self.window(epoch, number)
+            for at in range(first, len(found)):
+                yield found[at], (number, at + 1)
+            first = 0
+
+    def share(self, epoch: int, place: Place) -> float:
+        """Which part of an epoch lies before a place, by documents: of a pass over the set."""
+        total = self._shards.documents
+        windows = self.windows(epoch)
+        before = 0.0 + sum(
+            self._shards.count(shard) for group in windows[: place[0]] for shard in group
+        )
+        if place[0] < len(windows) and place[1]:
+            dealt = self.window(epoch, place[0])
+            inside = sum(self._shards.count(shard) for shard in windows[place[0]])
+            before += inside * place[1] / max(len(dealt), 1)
+        return before / total
+
+    def _cut(self, epoch: int) -> list[list[int]]:
+        shards = self._shards
+        order = sorted(
+            range(len(shards.entries)),
+            key=lambda shard: self._chance(epoch, "shard", shards.entries[shard].sha256),
+        )
+        found: list[list[int]] = []
+        documents = size = 0
+        for shard in order:
+            count, bytes_ = shards.count(shard), shards.entries[shard].bytes
+            full = documents + count > self._run.window_documents
+            if not found or full or size + bytes_ > self._run.window_bytes:
+                found.append([])
+                documents = size = 0
+            found[-1].append(shard)
+            documents, size = documents + count, size + bytes_
+        return found
+
+    def _deal(self, epoch: int, group: list[int]) -> list[Drawn | Lost]:
+        lost: list[Drawn | Lost] = []
+        found = []
+        for shard in group:
+            try:
+                rows = self._shards.rows(shard)
+            except ShardError as error:
+                if self._run.on_bad_shard == "fail":
+                    raise
+                entry = self._shards.entries[shard]
+                lost.append(
+                    Lost(
+                        set_name=self._shards.name,
+                        code=error.code,
+                        where=str(error),
+                        documents=self._shards.count(shard),
+                        seconds=entry.seconds,
+                    )
+                )
+                continue
+            for place, row in rows:
+                for copy in range(self._copies(epoch, row)):
+                    chance = self._chance(epoch, "document", row.key, str(copy))
+                    found.append((chance, Drawn(shard, place, copy)))
+        found.sort(key=lambda pair: pair[0])
+        return lost + [drawn for _, drawn in found]
+
+    def _copies(self, epoch: int, row: IndexRow) -> int:
+        """How often a document is shown: its weight, rounded by a draw of its own."""
+        if self._weights is None:
+            return 1
+        weight = self._weights.get(row.key, self._shards.settings.unweighted)
+        if weight is None:
+            raise DataError(
+                "no_weight",
+                f"set {self._shards.name!r}: document {row.key} has no weight in "
+                f"{self._shards.settings.weights}; add it or set unweighted",
+            )
+        whole = int(weight)
+        draw = fraction(self._run.seed, f"weight/{self._shards.name}/{epoch}", row.key)
+        return whole + (draw < weight - whole)
+
+    def _chance(self, epoch: int, *parts: str) -> bytes:
+        text = "\0".join((str(self._run.seed), self._shards.name, str(epoch), *parts))
+        return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def read_weights(path: str) -> dict[str, float]:
+    """Weights by document id: JSON `{id: weight}`, or Parquet with columns `id` and `weight`."""
+    try:
+        if path.endswith(".parquet"):
+            table = pq.read_table(path, columns=["id", "weight"])
+            ids, values = table["id"].to_pylist(), table["weight"].to_pylist()
+            if len(set(ids)) != len(ids):
+                raise ValueError("an id stands twice")
+            found: dict[Any, Any] = dict(zip(ids, values, strict=True))
+        else:
+            found = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("not a mapping of ids to weights")
+        for key, value in found.items():
+            sound = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (isinstance(key, str) and sound and 0 <= value < 1000):
+                raise ValueError(f"{key!r:.80}: {value!r:.40} is not a weight of 0 to 1000")
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise DataError("bad_weights", f"weights {path}: {error}") from error
+    return {key: float(value) for key, value in found.items()}

@@ -1,0 +1,170 @@
+"""One set of the mixture, opened: its order, its documents, and their speech as codes.
+
+Holds what is dear to make again: documents as they are drawn from, and which FLACs were compared
+with their checksum. All of it is bounded, and none of it changes what is read.
+"""
+
+import zlib
+from collections import OrderedDict
+
+from schemas.shard import ShardError
+from schemas.shard_index import IndexRow
+from schemas.shard_reader import read_document, read_flac, read_tokens
+from schemas.shard_tokens import TokenizerEntry
+from trainer.data_settings import DataError, DataSettings
+from trainer.drawing import Drawing, Part, Prepared
+from trainer.encoding import Codes, Positions, SpeechTokenizer, TextTokenizer, encoded
+from trainer.order import Drawn, Order, read_weights
+from trainer.shard_sets import ShardSet
+from trainer.sound import decode_ranges
+
+HELD_CHUNKS = 200_000  # of documents that are kept prepared: about 200 MB
+HELD_TOKENS = 64 << 20  # bytes of stored tokens that are kept
+
+
+class SetReader:
+    """Documents of one set by their place in the order. Raises `ShardError` for bad shards."""
+
+    def __init__(
+        self,
+        shards: ShardSet,
+        run: DataSettings,
+        text: TextTokenizer,
+        speech: SpeechTokenizer | None,
+    ) -> None:
+        self.shards, self.name = shards, shards.name
+        self._speech = speech
+        self.stored = _stored(shards, speech)
+        weights = shards.settings.weights
+        self.order = Order(shards, run, None if weights is None else read_weights(weights))
+        positions = None
+        if speech is not None:
+            positions = Positions(speech, self.stored.grid if self.stored else None)
+        self._drawings = {
+            stream: Drawing(
+                view, shards.settings.policy is not None, run.seed, text, positions, run.text_lead
+            )
+            for stream, view in shards.views.items()
+        }
+        self._prepared: OrderedDict[tuple[int, int], Prepared] = OrderedDict()
+        self._chunks = 0
+        self._tokens: OrderedDict[tuple[int, int], Codes] = OrderedDict()
+        self._bytes = 0
+        self._compared: set[tuple[int, int]] = set()
+
+    def drawing(self, drawn: Drawn) -> Drawing:
+        return self._drawings[self.shards.entries[drawn.shard].stream]
+
+    def row(self, drawn: Drawn) -> IndexRow:
+        return self.shards.index(drawn.shard)[drawn.row]
+
+    def prepared(self, drawn: Drawn) -> Prepared:
+        """A document, read and checked, ready to be drawn from."""
+        key = (drawn.shard, drawn.row)
+        if key in self._prepared:
+            self._prepared.move_to_end(key)
+            return self._prepared[key]
+        row, where = self.row(drawn), self.shards.where(drawn.shard)
+        document = read_document(self.shards.fetch(drawn.shard), row, where)
+        if (document.seconds, len(document.chunks)) != (row.seconds, row.chunks):
+            raise DataError(
+                "index_disagrees",
+                f"{where}: {row.key} has {document.seconds} s in {len(document.chunks)} chunks, "
+                f"the index says {row.seconds} s in {row.chunks}",
+            )
+        found = self.drawing(drawn).prepare(document)
+        self._prepared[key] = found
+        self._chunks += len(document.chunks)
+        while self._chunks > HELD_CHUNKS and len(self._prepared) > 1:
+            _, old = self._prepared.popitem(last=False)
+            self._chunks -= len(old.chunk_frames) - 1
+        return found
+
+    def codes(self, drawn: Drawn, prepared: Prepared, parts: list[Part]) -> list[Codes]:
+        """The codes `[positions, codebooks]` of parts of a document, in the order of time."""
+        if not parts:
+            return []
+        if self.stored is not None:
+            held = self._stored_codes(drawn, self.stored)
+            starts = self.drawing(drawn).starts(prepared)
+            if starts[-1] != len(held):
+                raise DataError(
+                    "bad_tokens",
+                    f"{self.shards.where(drawn.shard)}: {prepared.id} has {len(held)} stored "
+                    f"positions of {self.stored.name}, its chunks' times ask for {starts[-1]}",
+                )
+            return [held[starts[p.chunk] + p.first : starts[p.chunk] + p.last] for p in parts]
+        return self._encoded(drawn, prepared, parts)
+
+    def _stored_codes(self, drawn: Drawn, entry: TokenizerEntry) -> Codes:
+        key = (drawn.shard, drawn.row)
+        if key in self._tokens:
+            self._tokens.move_to_end(key)
+            return self._tokens[key]
+        where = self.shards.where(drawn.shard)
+        found = read_tokens(self.shards.fetch(drawn.shard), self.row(drawn), entry, where)
+        if len(found) and int(found.max()) >= entry.levels:
+            raise DataError("bad_tokens", f"{where}: {drawn} has codes above {entry.levels} levels")
+        self._tokens[key] = found
+        self._bytes += found.nbytes
+        while self._bytes > HELD_TOKENS and len(self._tokens) > 1:
+            self._bytes -= self._tokens.popitem(last=False)[1].nbytes
+        return found
+
+    def _encoded(self, drawn: Drawn, prepared: Prepared, parts: list[Part]) -> list[Codes]:
+        """Whole chunks are encoded, then cut: a part is what stored tokens would give."""
+        assert self._speech is not None
+        chunks = sorted({part.chunk for part in parts})
+        spans = [(prepared.chunk_frames[c], prepared.chunk_frames[c + 1]) for c in chunks]
+        where = f"{self.shards.where(drawn.shard)}: {prepared.id}"
+        sound = decode_ranges(self._flac(drawn), spans, prepared.rate, where)
+        codes = {
+            chunk: encoded(
+                self._speech, pcm, prepared.rate, prepared.positions[chunk], f"{where}[{chunk}]"
+            )
+            for chunk, pcm in zip(chunks, sound, strict=True)
+        }
+        return [codes[part.chunk][part.first : part.last] for part in parts]
+
+    def _flac(self, drawn: Drawn) -> memoryview:
+        """The FLAC of a document, compared with its checksum once."""
+        row, where = self.row(drawn), self.shards.where(drawn.shard)
+        held = self.shards.mapped(drawn.shard)
+        if held is None or not row.flac_size:
+            return memoryview(read_flac(self.shards.fetch(drawn.shard), row, where))
+        data = held[row.flac_offset : row.flac_offset + row.flac_size]
+        key = (drawn.shard, drawn.row)
+        if key not in self._compared:
+            if zlib.crc32(data) != row.flac_crc32:
+                raise ShardError("altered", f"{where}: {row.key}.flac is not that of the index")
+            self._compared.add(key)
+        return data
+
+
+def _stored(shards: ShardSet, speech: SpeechTokenizer | None) -> TokenizerEntry | None:
+    """The set's stored tokens that are those of the run's tokenizer, by digest."""
+    wish = shards.settings.tokens
+    if speech is None or wish == "ignore":
+        return None
+    entries = shards.manifest.tokenizers
+    for entry in entries:
+        if entry.digest == speech.digest:
+            if (entry.codebooks, entry.levels) != (speech.codebooks, speech.levels):
+                raise DataError(
+                    "other_tokenizer",
+                    f"set {shards.name!r}: tokenizer {entry.name} has {entry.codebooks} codebooks "
+                    f"of {entry.levels}, the run's of the same digest {speech.codebooks} of "
+                    f"{speech.levels}",
+                )
+            return entry
+    without = any(e.audio == "none" and e.seconds > 0 for e in shards.entries)
+    alike = [entry for entry in entries if entry.name == speech.name]
+    if wish == "require" or without or alike:
+        there = [f"{entry.name} ({entry.digest[:12]})" for entry in entries]
+        raise DataError(
+            "other_tokenizer",
+            f"set {shards.name!r} stores tokens of {there or 'no tokenizer'}; the run's tokenizer "
+            f"is {speech.name} ({speech.digest[:12]}). Use the one they were made with, or "
+            "`tokens: ignore` to encode the audio again, where it is kept",
+        )
+    return None

@@ -1,0 +1,292 @@
+"""A set of shards as a reader sees it: which shards, their indexes, and any member's bytes.
+
+An address leads to a manifest, the manifest to shards by digest and size, an index to members by
+place and checksum: nothing is read that this chain does not name, and all of it is checked. Indexes
+and files are opened when they are first needed, so a set of any size opens at once.
+"""
+
+import dataclasses
+import hashlib
+import json
+import mmap
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pydantic
+
+from schemas.ids import bytes_digest
+from schemas.manifest import NAME, Manifest, ShardEntry, index_name, read_manifest
+from schemas.shard import ShardError
+from schemas.shard_index import IndexRow, read_index
+from schemas.shard_reader import Fetch
+from trainer.cache import Cache
+from trainer.data_settings import DataError, DataSettings, SetSettings
+from trainer.places import Place, place_of
+from transforms.compose.policies import Policy
+
+OPEN = 128  # files and indexes held open at once
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """How the documents of a stream are shown."""
+
+    coarse: tuple[float, float] | None  # widest gap and longest chunk, in seconds; None: fine
+    policy: Policy | None  # None: as stored
+
+
+class ShardSet:
+    """One set of a mixture. Cheap to pickle and safe to fork: files are opened anew."""
+
+    def __init__(self, name: str, settings: SetSettings, run: DataSettings) -> None:
+        self.name, self.settings = name, settings
+        self.place, self.manifest = open_manifest(settings, run)
+        self._cache = Cache(run.cache, run.cache_bytes) if run.cache else None
+        self.entries = self._chosen(self.manifest)
+        self._kept: dict[int, frozenset[int]] = {}
+        self._indexes: OrderedDict[int, list[IndexRow]] = OrderedDict()
+        self._files: OrderedDict[int, memoryview] = OrderedDict()
+        self._cap()
+        self.views = {
+            stream: _view(stream, settings, self.manifest)
+            for stream in sorted({entry.stream for entry in self.entries})
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_indexes": OrderedDict(), "_files": OrderedDict()}
+
+    @property
+    def documents(self) -> int:
+        """How many documents a pass has, weights aside."""
+        return sum(self.count(shard) for shard in range(len(self.entries)))
+
+    def count(self, shard: int) -> int:
+        kept = self._kept.get(shard)
+        return self.entries[shard].documents if kept is None else len(kept)
+
+    def where(self, shard: int) -> str:
+        return f"{self.place.url}/{self.entries[shard].name}"
+
+    def rows(self, shard: int) -> list[tuple[int, IndexRow]]:
+        """The documents of a shard that belong to the set: place in its index, and row."""
+        kept = self._kept.get(shard)
+        rows = self.index(shard)
+        return [(place, row) for place, row in enumerate(rows) if kept is None or place in kept]
+
+    def index(self, shard: int) -> list[IndexRow]:
+        """The index of a shard. Raises `ShardError` where it is not the manifest's."""
+        if shard not in self._indexes:
+            if len(self._indexes) >= OPEN:
+                self._indexes.popitem(last=False)
+            self._indexes[shard] = self._read_index(self.entries[shard])
+        return self._indexes[shard]
+
+    def fetch(self, shard: int) -> Fetch:
+        """Reads byte ranges of a shard: of a file that is mapped, or by ranged requests.
+
+        Local files are compared by size, copies of remote ones by sha256 when they are made;
+        members are compared by checksum as they are read.
+        """
+        name, held = self.entries[shard].name, self.mapped(shard)
+        if held is None:
+            return lambda start, size: self.place.read_range(name, start, size)
+        return lambda start, size: bytes(held[start : start + size])
+
+    def mapped(self, shard: int) -> memoryview | None:
+        """The whole of a shard's local file; None for one that is read by ranged requests."""
+        entry = self.entries[shard]
+        if shard in self._files:
+            self._files.move_to_end(shard)
+            return self._files[shard]
+        path = self.place.local(entry.name)
+        if path is None:
+            if self._cache is None:
+                return None
+            path = self._cache.path(self.place, entry)
+        try:
+            with path.open("rb") as file:
+                held = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        except FileNotFoundError as error:
+            raise DataError(
+                "missing_shard", f"{path}: the manifest names it and it is not there"
+            ) from error
+        except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
+            raise DataError("unreadable", f"{path}: {error}") from error
+        if len(held) != entry.bytes:
+            code = "truncated" if len(held) < entry.bytes else "altered"
+            raise DataError(code, f"{path}: {len(held)} bytes, the manifest says {entry.bytes}")
+        if len(self._files) >= OPEN:
+            self._files.popitem(last=False)
+        self._files[shard] = held
+        return held
+
+    def _read_index(self, entry: ShardEntry) -> list[IndexRow]:
+        name = index_name(entry.name)
+        where = f"{self.place.url}/{name}"
+        try:
+            data = self.place.read(name)
+        except FileNotFoundError as error:
+            raise DataError("missing_index", f"{where}: {entry.name} needs it") from error
+        if bytes_digest(data) != entry.index_sha256:
+            raise DataError("altered", f"{where}: not the index that the manifest names")
+        rows = read_index(data, where)
+        said = {
+            "documents": len(rows),
+            "chunks": sum(row.chunks for row in rows),
+            "characters": sum(row.characters for row in rows),
+            "words": sum(row.words for row in rows),
+        }
+        wrong = {
+            key: (n, getattr(entry, key)) for key, n in said.items() if getattr(entry, key) != n
+        }
+        end = max((_end(row) for row in rows), default=0)
+        if wrong or end > entry.bytes:
+            raise DataError(
+                "index_disagrees",
+                f"{where}: its rows sum to other counts than the manifest's {wrong}, or end at "
+                f"{end} of {entry.bytes} bytes; compose the set again",
+            )
+        return rows
+
+    def _chosen(self, manifest: Manifest) -> tuple[ShardEntry, ...]:
+        own = [entry for entry in manifest.shards if entry.split == self.settings.split]
+        streams = self.settings.streams
+        found = [entry for entry in own if streams is None or entry.stream in streams]
+        if found:
+            return tuple(found)
+        there = sorted({f"{entry.split}/{entry.stream}" for entry in manifest.shards})
+        raise DataError(
+            "empty_set",
+            f"set {self.name!r}: {self.place.url} has no shards of split "
+            f"{self.settings.split!r}{f' and streams {list(streams)}' if streams else ''}; it has "
+            f"{there or 'none at all'}",
+        )
+
+    def _cap(self) -> None:
+        """Keep the documents of a capped set: shards, then documents, by digest until it is full.
+
+        A function of the shards alone, so that a larger cap holds a smaller one's documents.
+        """
+        left, seconds = self.settings.max_documents, self.settings.max_seconds
+        if left is None and seconds is None:
+            return
+        kept: dict[str, frozenset[int]] = {}
+        order = sorted(self.entries, key=lambda e: hashlib.sha256(e.sha256.encode()).digest())
+        entries, self.entries = self.entries, tuple(order)
+        for shard in range(len(order)):
+            rows = sorted(enumerate(self.index(shard)), key=lambda one: _digest(one[1].key))
+            chosen = []
+            for place, row in rows:
+                full = left == 0 or (seconds is not None and row.seconds > seconds)
+                if full:
+                    break
+                chosen.append(place)
+                left = None if left is None else left - 1
+                seconds = None if seconds is None else seconds - row.seconds
+            if chosen:
+                kept[order[shard].name] = frozenset(chosen)
+            if len(chosen) < len(rows):
+                break
+        self._indexes.clear()
+        self.entries = tuple(entry for entry in entries if entry.name in kept)
+        self._kept = {place: kept[entry.name] for place, entry in enumerate(self.entries)}
+        if not self.entries:
+            raise DataError("empty_set", f"set {self.name!r}: no document fits its cap")
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _end(row: IndexRow) -> int:
+    tokens = [member.offset + member.size for member in row.tokens]
+    return max([row.flac_offset + row.flac_size, row.json_offset + row.json_size, *tokens])
+
+
+def open_manifest(settings: SetSettings, run: DataSettings) -> tuple[Place, Manifest]:
+    """The folder and manifest that an address leads to. Raises `DataError` where there is none."""
+    address = settings.shards
+    plain, _, query = address.partition("?")
+    if plain.rstrip("/").endswith(f"/{NAME}") or plain == NAME:
+        address = plain.rstrip("/").removesuffix(NAME).rstrip("/") or "."
+        address = f"{address}?{query}" if query else address
+    place = place_of(address, run.timeout, run.retries)
+    try:
+        return place, read_manifest(place.read)
+    except FileNotFoundError:
+        pass
+    place, folder = place_of(address, run.timeout, run.retries), _composition(place, settings)
+    below = place_of(_below(address, folder), run.timeout, run.retries)
+    try:
+        return below, read_manifest(below.read)
+    except FileNotFoundError as error:
+        raise DataError(
+            "missing_manifest", f"{below.url}: the run's pointer leads there, and no {NAME} is"
+        ) from error
+
+
+def _below(address: str, folder: str) -> str:
+    plain, _, query = address.partition("?")
+    return f"{plain.rstrip('/')}/{folder}{f'?{query}' if query else ''}"
+
+
+def _composition(place: Place, settings: SetSettings) -> str:
+    """The folder of an OUT's composition, from the pointer of a run."""
+    recipe = settings.recipe
+    if recipe is None:
+        names = place.names("runs")
+        found = [n.removesuffix(".json") for n in names or [] if n.endswith(".json")]
+        whole = [name for name in found if not name.endswith(".trial")] or found
+        if len(whole) != 1:
+            raise DataError(
+                "missing_manifest",
+                f"{place.url}: has neither a {NAME} nor one run to follow"
+                + (f": name one of {whole} as recipe" if whole else "; is it a curated OUT?"),
+            )
+        recipe = whole[0]
+    try:
+        pointer = json.loads(place.read(f"runs/{recipe}.json"))
+        key = pointer["compose"]
+    except FileNotFoundError as error:
+        raise DataError("missing_manifest", f"{place.url}: no run of {recipe!r}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError("bad_pointer", f"{place.url}/runs/{recipe}.json: {error!r}") from error
+    if not (isinstance(key, str) and key.isalnum()):
+        raise DataError("bad_pointer", f"{place.url}/runs/{recipe}.json: compose is {key!r:.80}")
+    return f"compose/{key}"
+
+
+def _view(stream: str, settings: SetSettings, manifest: Manifest) -> View:
+    """The settings' view of a stream; what they leave open is the manifest's, else fine."""
+    views = manifest.views if isinstance(manifest.views, Mapping) else {}
+    said: Any = views.get(stream) or {}
+    kind = settings.granularity or said.get("granularity", "fine")
+    bounds = None
+    if kind == "coarse":
+        gap = settings.coarse_max_gap
+        longest = settings.coarse_max_chunk
+        bounds = (
+            float(said.get("coarse_max_gap", 2.0) if gap is None else gap),
+            float(said.get("coarse_max_chunk", 30.0) if longest is None else longest),
+        )
+    policy = settings.policy
+    if policy is None and said.get("policy") is not None:
+        try:
+            policy = pydantic.TypeAdapter(Policy).validate_python(said["policy"])
+        except pydantic.ValidationError as error:
+            raise DataError(
+                "bad_manifest", f"{NAME}: the policy of stream {stream!r}: {error}"
+            ) from error
+    return View(coarse=bounds, policy=policy)
+
+
+def open_sets(run: DataSettings) -> Sequence[ShardSet]:
+    """All sets of a mixture, in the order of their names."""
+    found = []
+    for name in sorted(run.sets):
+        try:
+            found.append(ShardSet(name, run.sets[name], run))
+        except ShardError as error:
+            raise DataError(error.code, f"set {name!r}: {error}") from error
+    return found
