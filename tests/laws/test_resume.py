@@ -114,11 +114,10 @@ def test_a_lock_of_a_dead_process_is_taken_over(corpus: Path, tmp_path: Path) ->
     process = start(arguments)
     assert wait_for_parts(process, out, set(), 2)
     stop_all(process)
-    held = [
-        path for path in out.rglob("locks/*.json") if not path.with_suffix(".released").exists()
-    ]
-    assert held  # it died with a lock in its hand
-    done = runs.run_command(arguments)
+    locks = sorted(out.rglob("locks/*.json"))
+    (held,) = [path for path in locks if not path.with_suffix(".released").exists()]
+    done = runs.run_command(arguments)  # it died with that lock in its hand
     assert done.returncode == 0, done.stderr
-    folder = held[0].parent
-    assert (folder / "000002.json").exists() and (folder / "000002.released").exists()
+    after = held.with_name(f"{int(held.stem) + 1:06d}.json")
+    assert after.exists() and after.with_suffix(".released").exists()
+    assert not held.with_suffix(".released").exists()  # nobody speaks for the dead
