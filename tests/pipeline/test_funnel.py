@@ -78,7 +78,7 @@ def test_shards_hold_what_was_let_through() -> None:
 
     interleave = Made(materialize=False)
     result = Made(
-        shards=[Made(audio="flac", seconds=5.0), Made(audio="none", seconds=99.0)],
+        shards=[Made(audio="flac", seconds=5.0), Made(audio="none", seconds=0.0)],
         streams=[Made(outline=Made(interleave=interleave))],
     )
     composed = row(phase="compose", step="interleave", seconds_in=5.0, seconds_out=5.0, drops=())
