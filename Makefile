@@ -26,6 +26,8 @@ NOT_IN_TEST := not slow and not browser and not corpus and not flink and not fuz
 # Test processes: each loads the models it needs, so more than two pay only on many cores.
 JOBS ?= 2
 FUZZ_ITEMS ?= 10000
+# The scripts of benchmarks/ that measure; the other files there are what they share.
+BENCHMARKS := corpus_run efficiency memory reslice hearing_accuracy diarization ensemble guard measures
 
 # One thread per process: results do not depend on the number of cores, and the work is parallel
 # by process anyway.
@@ -130,10 +132,8 @@ fuzz: $(VENV)/.stamp
 	@SPEECHLOOM_FUZZ=$(FUZZ_ITEMS) $(BIN)/python -m pytest -q -m fuzz --timeout 0 $(TESTS)
 
 bench: $(VENV)/.stamp
-	@found=0; for script in benchmarks/*.py; do \
-	  [ -e "$$script" ] || continue; found=1; \
-	  echo "bench: $$script"; $(BIN)/python "$$script"; done; \
-	  [ $$found = 1 ] || { echo 'make: no measurement in benchmarks/ yet' >&2; exit 2; }
+	@for script in $(BENCHMARKS); do \
+	  echo "bench: $$script"; $(BIN)/python "benchmarks/$$script.py"; done
 
 reference: $(VENV)/.stamp
 	@$(BIN)/python -m pipeline.reference > docs/recipe.md.new && mv docs/recipe.md.new docs/recipe.md

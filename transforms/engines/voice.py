@@ -130,16 +130,25 @@ def mel_windows(mel: Float32) -> list[Float32]:
     return [mel[start : start + WINDOW] for start in window_starts(len(mel))]
 
 
+@functools.cache
+def _thread_pools() -> Any:
+    """The thread pools of the loaded libraries, found once: looking takes milliseconds."""
+    import scipy.linalg  # noqa: F401  (brings a BLAS of its own, which must be there to be found)
+    import threadpoolctl
+    import torch  # noqa: F401
+
+    return threadpoolctl.ThreadpoolController()
+
+
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """One thread for torch and for the linear algebra of numpy and scipy; restored after."""
-    import threadpoolctl
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with threadpoolctl.threadpool_limits(limits=1):
+        with _thread_pools().limit(limits=1):
             yield
     finally:
         torch.set_num_threads(before)
