@@ -262,6 +262,7 @@ print(json.dumps([digest, attempts, early, os.environ["PYANNOTE_METRICS_ENABLED"
 """
 
 
+@pytest.mark.timeout(300)  # two processes import it: half a minute on a loaded machine, each
 def test_same_bits_in_any_process_and_not_one_connection(tiny, tmp_path):
     """Telemetry is on in one environment; that changes nothing."""
     place = tiny.save_pipeline(tmp_path / "p", tiny.random_pyannet())
