@@ -58,7 +58,7 @@ class Cache:
             if target.stat().st_size != entry.bytes:
                 return False
             os.utime(target)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         return True
 

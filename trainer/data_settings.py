@@ -17,6 +17,28 @@ class DataError(ShardError):
     """Data cannot be read as asked; `code` says how, the message what to do."""
 
 
+# Faults of shards. Everything else (a full disk, a policy that cannot be applied) is never skipped.
+OF_SHARDS = frozenset(
+    (
+        "altered",
+        "bad_flac",
+        "bad_tokens",
+        "index_disagrees",
+        "missing_index",
+        "missing_shard",
+        "no_ranges",
+        "truncated",
+        "unreachable",
+        "unreadable",
+    )
+)
+
+
+def may_skip(error: ShardError, policy: Literal["fail", "skip"]) -> bool:
+    """Whether what could not be read is to be left out and counted."""
+    return policy == "skip" and (not isinstance(error, DataError) or error.code in OF_SHARDS)
+
+
 class _Settings(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(
         frozen=True, strict=True, extra="forbid", validate_default=True, allow_inf_nan=False

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from schemas.shard import ShardError
-from trainer.data_settings import DataSettings
+from trainer.data_settings import DataSettings, may_skip
 from trainer.drawing import Prepared, Shown
 from trainer.encoding import Codes
 from trainer.order import Lost
@@ -72,7 +72,7 @@ def fill_pack(
             shown = drawing.draw(prepared, piece.epoch, piece.drawn.copy, piece.first, piece.last)
             codes = _codes(reader, piece, prepared, shown)
         except ShardError as error:
-            if run.on_bad_shard == "fail":
+            if not may_skip(error, run.on_bad_shard):
                 raise
             lost.append(_lost(reader, piece, error))
             continue

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from schemas.ids import fraction
 from schemas.shard import ShardError
 from schemas.shard_index import IndexRow
-from trainer.data_settings import DataError, DataSettings
+from trainer.data_settings import DataError, DataSettings, may_skip
 from trainer.shard_sets import ShardSet
 
 
@@ -120,7 +120,7 @@ class Order:
             try:
                 rows = self._shards.rows(shard)
             except ShardError as error:
-                if self._run.on_bad_shard == "fail":
+                if not may_skip(error, self._run.on_bad_shard):
                     raise
                 entry = self._shards.entries[shard]
                 lost.append(

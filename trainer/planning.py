@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.shard import ShardError
-from trainer.data_settings import DataError, DataSettings
+from trainer.data_settings import DataError, DataSettings, may_skip
 from trainer.drawing import Rest
 from trainer.mixture import Mixture
 from trainer.order import Drawn, Lost, Place
@@ -159,7 +159,7 @@ class SetPlan:
         try:
             prepared = self._reader.prepared(drawn)
         except ShardError as error:
-            if self._run.on_bad_shard == "fail":
+            if not may_skip(error, self._run.on_bad_shard):
                 raise
             row = self._reader.row(drawn)
             lost = Lost(

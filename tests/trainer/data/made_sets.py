@@ -84,7 +84,9 @@ def document_of(
         said = [f"d{number}c{place}w{i}" for i in range(max(1, round(length * 2)))]
         step = (end - at) / len(said)
         timed = tuple(
-            Word(text=word, start=round(at + i * step) / RATE, end=round(at + (i + 1) * step) / RATE)
+            Word(
+                text=word, start=round(at + i * step) / RATE, end=round(at + (i + 1) * step) / RATE
+            )
             for i, word in enumerate(said)
         )
         chunks.append(
@@ -169,9 +171,7 @@ def write_set(
     return folder
 
 
-def _add(
-    writer: ShardWriter, document: Document, tokens: Energy | None, keep_audio: bool
-) -> None:
+def _add(writer: ShardWriter, document: Document, tokens: Energy | None, keep_audio: bool) -> None:
     flac = flac_of(document)
     if tokens is None or flac is None:
         writer.add(document, flac)
