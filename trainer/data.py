@@ -243,9 +243,13 @@ def _packed(given: Given) -> _Shipped:
         own = {name: getattr(pack, name) for name in ARRAYS}
         arrays += [array.reshape(-1).view(np.uint8) for array in own.values()]
         packs.append(dataclasses.replace(pack, **{n: array[:0] for n, array in own.items()}))
-    block = np.concatenate(arrays) if arrays else np.zeros(0, np.uint8)
+    # written into shared memory at once: a tensor that is not there would be copied once more
+    storage = torch.UntypedStorage._new_shared(sum(map(len, arrays)))
+    block = torch.empty(0, dtype=torch.uint8).set_(storage)  # type: ignore[call-overload]
+    if arrays:
+        np.concatenate(arrays, out=block.numpy())
     batch = dataclasses.replace(given.batch, packs=tuple(packs))
-    return _Shipped(torch.from_numpy(block), dataclasses.replace(given, batch=batch))
+    return _Shipped(block, dataclasses.replace(given, batch=batch))
 
 
 def _unpacked(shipped: _Shipped) -> Given:

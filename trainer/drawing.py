@@ -7,7 +7,9 @@ decodes no audio.
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +20,13 @@ from trainer.data_settings import DataError
 from trainer.encoding import Positions, TextTokenizer
 from trainer.shard_sets import View
 from transforms.compose.chunks import groups, merge
-from transforms.compose.policies import Piece, PolicyError, Side, pieces, stored
+from transforms.compose.policies import Asr, Piece, PolicyError, Side, Tts, pieces, stored
 
 EDGES = 2  # markers of a piece: "document" before it, "end" after it
-AHEAD = 16  # chunks drawn at first: a pack seldom holds more of a document that must be cut
+AHEAD = 1.25  # of the chunks that fill a pack on average are drawn before more are
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """Positions [first, last) of one fine chunk's tokens. Tokens are never made across chunks."""
 
     chunk: int
@@ -33,9 +34,9 @@ class Part:
     last: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Shown:
-    """One side of a chunk, or of a run of its words, as it enters a pack."""
+class Shown(NamedTuple):
+    """One side of a chunk, or of a run of its words, as it enters a pack. A tuple, as `Part`: there
+    are several of them for each chunk that is read."""
 
     side: Side
     chunk: int  # of the view
@@ -57,7 +58,10 @@ class Prepared:
         self.id, self.rate = document.id, document.rate
         fine = document.chunks
         if view.policy is None or not view.policy.by_words:
-            fine = tuple(dataclasses.replace(chunk, words=()) for chunk in fine)  # they weigh most
+            # words weigh most, and only policies by words look at them
+            fine = tuple(
+                dataclasses.replace(chunk, words=()) if chunk.words else chunk for chunk in fine
+            )
         if view.coarse is None:
             self.groups = tuple(range(place, place + 1) for place in range(len(fine)))
             self.view: tuple[Chunk, ...] = fine
@@ -69,6 +73,7 @@ class Prepared:
         self.materialised = all(chunk.modality != "both" for chunk in fine)
         self.texts: dict[tuple[int, tuple[int, int]], tuple[int, ...]] = {}
         self.positions: dict[int, int] = {}  # of whole fine chunks
+        self.sides: dict[tuple[int, Side], Shown] = {}  # of whole chunks of the view
 
     def fine(self, first: int, last: int) -> tuple[int, int]:
         """The fine chunks behind chunks [first, last) of the view."""
@@ -91,6 +96,7 @@ class Drawing:
         self._text, self._speech, self._lead = text, speech, lead
         # the draw of a run of chunks begins as the draw of any longer run from the same chunk
         self.steady = view.policy is None or not view.policy.by_words
+        self._repeats = isinstance(view.policy, Asr | Tts)  # nothing is withheld
 
     def prepare(self, document: Document) -> Prepared:
         return Prepared(document, self._view)
@@ -105,15 +111,15 @@ class Drawing:
             dealt = self._dealt(prepared, chunks, epoch, copy, first)
         except PolicyError as error:
             raise DataError(error.code, f"document {prepared.id}: {error}") from error
-        both = {(piece.chunk, piece.characters, piece.side) for piece in dealt}
-        return [self._shown(prepared, piece, first, chunks[piece.chunk], both) for piece in dealt]
+        return [self._shown(prepared, piece, first + piece.chunk) for piece in dealt]
 
     def weight(self, prepared: Prepared) -> int:
         """About how many positions a draw of the whole document takes: the mean of both sides."""
-        total = EDGES
+        total = EDGES + sum(
+            self._whole(prepared, fine) for fine in range(len(prepared.chunk_frames) - 1)
+        )
         for place, chunk in enumerate(prepared.view):
-            whole = (0, len(chunk.text))
-            total += len(self._ids(prepared, place, whole)) + self._count(prepared, chunk, place)
+            total += len(self._ids(prepared, place, (0, len(chunk.text))))
         return max(total // 2, 1)
 
     def _dealt(
@@ -125,17 +131,18 @@ class Drawing:
         chance = rng(self._seed, f"interleave/{epoch}/{copy}", f"{prepared.id}/{first}")
         return pieces(chunks, policy, chance, prepared.rate, epoch)
 
-    def _shown(
-        self,
-        prepared: Prepared,
-        piece: Piece,
-        first: int,
-        chunk: Chunk,
-        both: set[tuple[int, tuple[int, int], Side]],
-    ) -> Shown:
-        place = first + piece.chunk
-        other: Side = "text" if piece.side == "speech" else "speech"
-        hidden = chunk.modality == "both" and (piece.chunk, piece.characters, other) not in both
+    def _shown(self, prepared: Prepared, piece: Piece, place: int) -> Shown:
+        if piece.words is not None:
+            return self._measured(prepared, piece, place)
+        found = prepared.sides.get((place, piece.side))
+        if found is None:
+            found = self._measured(prepared, piece, place)
+            prepared.sides[place, piece.side] = found
+        return found
+
+    def _measured(self, prepared: Prepared, piece: Piece, place: int) -> Shown:
+        chunk = prepared.view[place]
+        hidden = chunk.modality == "both" and not self._repeats
         ids: tuple[int, ...] = ()
         parts: tuple[Part, ...] = ()
         if piece.side == "text" or hidden:
@@ -190,9 +197,6 @@ class Drawing:
             prepared.positions[fine] = count
         return prepared.positions[fine]
 
-    def _count(self, prepared: Prepared, chunk: Chunk, place: int) -> int:
-        return sum(self._whole(prepared, fine) for fine in prepared.groups[place])
-
     def starts(self, prepared: Prepared) -> npt.NDArray[np.int64]:
         """Where each fine chunk begins in the document's stored tokens, and their number."""
         counts = [self._whole(prepared, fine) for fine in range(len(prepared.chunk_frames) - 1)]
@@ -223,6 +227,8 @@ class Rest:
         self._drawing, self._prepared = drawing, prepared
         self._epoch, self._copy, self._length = epoch, copy, length
         self.count = len(prepared.view)
+        self.weight = drawing.weight(prepared)
+        self._ahead = math.ceil(AHEAD * length * self.count / self.weight)
         self._known: tuple[int, list[int]] = (-1, [])
 
     @property
@@ -235,8 +241,8 @@ class Rest:
         if self._known[0] != first:
             last = self.count
             if self._drawing.steady:
-                for ahead in itertools.accumulate(itertools.repeat(AHEAD), lambda a, _: 2 * a):
-                    last = min(first + ahead, self.count)
+                for turn in itertools.count():
+                    last = min(first + (self._ahead << turn), self.count)
                     found = self._lengths(first, last)
                     if last == self.count or found[-1] > self._length:
                         break

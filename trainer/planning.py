@@ -136,9 +136,9 @@ class SetPlan:
             rest = self._rest(one, epoch)
             if rest is None:
                 continue
-            rests.append(rest[0])
+            rests.append(rest)
             drawn_of.append(one)
-            total += rest[1]
+            total += rest.weight
             if total >= wanted:
                 end = after
                 break
@@ -154,8 +154,8 @@ class SetPlan:
             self.state, start=start, end=end, packs=len(packs), taken=0
         )
 
-    def _rest(self, drawn: Drawn, epoch: int) -> tuple[Rest, int] | None:
-        """A document to be packed, and about its positions; None where it is lost."""
+    def _rest(self, drawn: Drawn, epoch: int) -> Rest | None:
+        """A document to be packed; None where it is lost."""
         try:
             prepared = self._reader.prepared(drawn)
         except ShardError as error:
@@ -173,8 +173,7 @@ class SetPlan:
             self._lost.append(lost)
             return None
         drawing = self._reader.drawing(drawn)
-        rest = Rest(drawing, prepared, epoch, drawn.copy, self._run.length)
-        return rest, drawing.weight(prepared)
+        return Rest(drawing, prepared, epoch, drawn.copy, self._run.length)
 
     def _long(self, long: Sequence[tuple[int, int]], drawn_of: Sequence[Drawn]) -> None:
         for item, chunk in long:

@@ -1,0 +1,268 @@
+"""How fast the trainer's data come: as a share of decoding the same FLACs and nothing else.
+
+    python benchmarks/data_path.py [--minutes 40] [--repeats 3]
+
+Decoding is the limit that no reader can pass, so each figure is a share of it, in CPU seconds of
+all processes: a busy machine makes both slower alike. Waveforms are read as what they are, 40 ms of
+16-bit samples a position, so that no tokenizer's cost is in the figure. Stored tokens (dMel's
+shape: 80 codebooks of 16 levels at 40 Hz) are compared with iterating the same tars with webdataset
+and decoding nothing; and with that over tars of the tokens alone.
+"""
+
+import argparse
+import gc
+import io
+import pathlib
+import resource
+import statistics
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from benchmarks import circumstances as on
+from benchmarks import made_audio
+from schemas.ids import digest_of
+from schemas.manifest import Manifest, ShardEntry, manifest_files
+from schemas.records import Chunk, Document
+from schemas.shard_index import read_index
+from schemas.shard_tokens import TokenizerEntry
+from schemas.shard_writer import ShardWriter
+from schemas.token_frames import FrameGrid
+from trainer.data import Data, DataSettings, SetSettings, StoredOnly, open_data
+from transforms.flac import encode
+
+RATE = 16_000
+HOP = 640  # samples of a waveform's position: 40 ms
+DMEL = TokenizerEntry(
+    name="dmel",
+    engine="made",
+    digest="0" * 64,
+    codebooks=80,
+    levels=16,
+    grid=FrameGrid(rate=RATE, hop=400),
+)
+GOALS = {"waveforms, in process": 0.85, "waveforms, one worker": 0.70}
+
+
+class Bytes:
+    """Text as bytes: as cheap as text can be."""
+
+    size = 256
+
+    def encode(self, text: str) -> list[int]:
+        return list(text.encode())
+
+
+class Waveform:
+    """16-bit samples as 640 codebooks of 65,536 levels."""
+
+    name = "waveform"
+    digest = "1" * 64
+    frames_per_second = RATE / HOP
+    codebooks = HOP
+    levels = 1 << 16
+
+    def frames(self, samples: int, rate: int) -> int:
+        return -(-samples // HOP)
+
+    def encode(self, pcm: npt.NDArray[np.int16], rate: int) -> npt.NDArray[np.uint16]:
+        count = self.frames(len(pcm), rate)
+        if len(pcm) < count * HOP:
+            pcm = np.concatenate([pcm, np.zeros(count * HOP - len(pcm), np.int16)])
+        return pcm.view(np.uint16).reshape(count, HOP)
+
+
+def documents(minutes: float) -> list[tuple[Document, npt.NDArray[np.int16]]]:
+    """Documents of 1 to 10 minutes in chunks of about 5 s, with 12 words each."""
+    chance = np.random.default_rng(7)
+    voices = made_audio.voices(on.CORPUS)
+    source = [said for name in sorted(voices) for said in voices[name]]
+    found, left = [], minutes * 60
+    for number in range(10**6):
+        if left <= 0:
+            break
+        length = min(float(chance.uniform(60, 600)), max(left, 5.0))
+        parts, total = [], 0
+        while total < length * RATE:
+            parts.append(source[int(chance.integers(len(source)))][: 5 * RATE])
+            total += len(parts[-1])
+        chunks, at = [], 0
+        for place, part in enumerate(parts):
+            chunks.append(
+                Chunk(
+                    clip=digest_of("clip", number, place),
+                    start=at / RATE,
+                    end=(at + len(part)) / RATE,
+                    text=made_audio.words(4.0, place),
+                    speaker="spk0",
+                )
+            )
+            at += len(part)
+        document = Document(
+            id=digest_of("bench", number),
+            stream="bench",
+            split="train",
+            recording=digest_of("recording", number),
+            language="en",
+            topic="",
+            licence="",
+            source="made",
+            rate=RATE,
+            quality="given",
+            chunks=tuple(chunks),
+        )
+        found.append((document, np.concatenate(parts)))
+        left -= document.seconds
+    return sorted(found, key=lambda pair: pair[0].id)
+
+
+def written(
+    folder: pathlib.Path, made: list[tuple[Document, npt.NDArray[np.int16]]], audio: bool
+) -> pathlib.Path:
+    """A set of shards of at most four documents, with FLACs and tokens or with tokens alone."""
+    (folder / "train").mkdir(parents=True)
+    entries: list[ShardEntry] = []
+    chance = np.random.default_rng(3)
+    for first in range(0, len(made), 4):
+        part = made[first : first + 4]
+        name = f"train/bench-{part[0][0].id[:8]}.tar"
+        with ShardWriter(folder / name, name, [DMEL], audio) as writer:
+            for document, pcm in part:
+                count = sum(
+                    DMEL.grid.positions(round(c.end * RATE) - round(c.start * RATE), RATE)
+                    for c in document.chunks
+                )
+                units = chance.integers(0, 16, (count, 80), dtype=np.uint8)
+                writer.add(document, encode(pcm, RATE) if audio else None, {"dmel": units})
+        assert writer.entry is not None
+        entries.append(writer.entry)
+    manifest = Manifest(name="bench", shards=tuple(entries), tokenizers=(DMEL,))
+    for name, data in manifest_files(manifest).items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def spent() -> float:
+    """CPU seconds of this process and of children that have ended."""
+    own, ended = (
+        resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
+
+
+def decoded(folder: pathlib.Path) -> float:
+    """Decode every FLAC of a set from memory; seconds of audio."""
+    seconds = 0.0
+    for tar in sorted((folder / "train").glob("*.tar")):
+        data = memoryview(tar.read_bytes())
+        for one in read_index(tar.with_suffix(".parquet").read_bytes(), str(tar)):
+            flac = io.BytesIO(data[one.flac_offset : one.flac_offset + one.flac_size])
+            pcm, rate = soundfile.read(flac, dtype="int16")
+            seconds += len(pcm) / rate
+    return seconds
+
+
+def reader(folder: pathlib.Path, kind: str) -> Data:
+    stored = kind == "tokens"
+    settings = DataSettings(
+        sets={
+            "bench": SetSettings(
+                shards=str(folder),
+                policy={"kind": "speech_only"},  # type: ignore[arg-type]
+                epochs=1,
+                tokens="require" if stored else "ignore",
+            )
+        },
+        length=2048,
+        packs=1 if kind == "waveform" else 4,
+        last="keep",
+    )
+    return open_data(settings, Bytes(), StoredOnly(DMEL) if stored else Waveform())
+
+
+def read(folder: pathlib.Path, kind: str, workers: int) -> float:
+    """Read every batch of one epoch; seconds of audio."""
+    seconds = 0.0
+    for given in reader(folder, kind).batches(workers=workers):
+        seconds += sum(pack.seconds for pack in given.batch.packs)
+    return seconds
+
+
+def iterated(folder: pathlib.Path, seconds: float) -> float:
+    """Iterate a set's tars with webdataset, decoding nothing."""
+    import webdataset
+
+    urls = [str(path) for path in sorted((folder / "train").glob("*.tar"))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for sample in webdataset.WebDataset(urls, shardshuffle=False, empty_check=False):
+            assert sample["json"]
+    return seconds
+
+
+def speed(work: Callable[[], float]) -> float:
+    """Audio seconds per CPU second."""
+    gc.collect()
+    before = spent()
+    seconds = work()
+    return seconds / (spent() - before)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--minutes", type=float, default=40.0, help="of audio")
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        made = documents(options.minutes)
+        seconds = sum(document.seconds for document, _ in made)
+        both = written(pathlib.Path(scratch) / "both", made, True)
+        alone = written(pathlib.Path(scratch) / "alone", made, False)
+        read(both, "waveform", 0)  # files and modules into memory
+        works: dict[str, Callable[[], float]] = {
+            "FLAC decoding alone": lambda: decoded(both),
+            "waveforms, in process": lambda: read(both, "waveform", 0),
+            "waveforms, one worker": lambda: read(both, "waveform", 1),
+            "webdataset, FLAC + tokens, no decoding": lambda: iterated(both, seconds),
+            "webdataset, tokens alone, no decoding": lambda: iterated(alone, seconds),
+            "stored tokens beside FLAC, in process": lambda: read(both, "tokens", 0),
+            "stored tokens alone, in process": lambda: read(alone, "tokens", 0),
+            "stored tokens alone, one worker": lambda: read(alone, "tokens", 1),
+        }
+        # in turns, so that a busy minute falls on all alike
+        figures: dict[str, list[float]] = {name: [] for name in works}
+        for _ in range(options.repeats):
+            for name, work in works.items():
+                figures[name].append(speed(work))
+    print(on.circumstances())
+    print(f"\n{seconds / 60:.0f} minutes in {len(made)} documents; {options.repeats} repeats\n")
+    print(on.head("path", "audio s / CPU s", "spread", "of FLAC decoding", "goal"))
+    median = {name: statistics.median(found) for name, found in figures.items()}
+    for name, found in figures.items():
+        ratios = [a / b for a, b in zip(found, figures["FLAC decoding alone"], strict=True)]
+        goal = GOALS.get(name)
+        print(
+            on.row(
+                name,
+                f"{median[name]:,.0f}",
+                f"± {(max(found) - min(found)) / 2:,.0f}",
+                f"{statistics.median(ratios):.2f}",
+                "" if goal is None else f"{goal:.2f}",
+            )
+        )
+    for ours, theirs in (
+        ("stored tokens beside FLAC, in process", "webdataset, FLAC + tokens, no decoding"),
+        ("stored tokens alone, in process", "webdataset, tokens alone, no decoding"),
+    ):
+        print(f"\n{ours}: {median[ours] / median[theirs]:.1f} x {theirs}")
+
+
+if __name__ == "__main__":
+    main()
