@@ -1,15 +1,18 @@
 """How fast the trainer's data come: as a share of decoding the same FLACs and nothing else.
 
-    python benchmarks/data_path.py [--minutes 40] [--repeats 3]
+    python benchmarks/data_path.py [--minutes 150] [--repeats 5]
 
 Decoding is the limit that no reader can pass, so each figure is a share of it, in CPU seconds of
 all processes: a busy machine makes both slower alike. Waveforms are read as what they are, 40 ms of
 16-bit samples a position, so that no tokenizer's cost is in the figure. Stored tokens (dMel's
 shape: 80 codebooks of 16 levels at 40 Hz) are compared with iterating the same tars with webdataset
-and decoding nothing; and with that over tars of the tokens alone.
+and decoding nothing, as plain as reading can be, over the same tars and over tars of tokens alone.
+Both are measured on documents of 1 to 10 minutes and on clips of about 5 s, one chunk each: there
+the cost of a sample weighs, here the cost of a byte.
 """
 
 import argparse
+import dataclasses
 import gc
 import io
 import pathlib
@@ -50,6 +53,9 @@ DMEL = TokenizerEntry(
 )
 GOALS = {"waveforms, in process": 0.85, "waveforms, one worker": 0.70}
 
+Figures = dict[str, list[float]]
+Spoken = list[tuple[Document, npt.NDArray[np.int16]]]
+
 
 class Bytes:
     """Text as bytes: as cheap as text can be."""
@@ -79,7 +85,7 @@ class Waveform:
         return pcm.view(np.uint16).reshape(count, HOP)
 
 
-def documents(minutes: float) -> list[tuple[Document, npt.NDArray[np.int16]]]:
+def documents(minutes: float) -> Spoken:
     """Documents of 1 to 10 minutes in chunks of about 5 s, with 12 words each."""
     chance = np.random.default_rng(7)
     voices = made_audio.voices(on.CORPUS)
@@ -123,15 +129,26 @@ def documents(minutes: float) -> list[tuple[Document, npt.NDArray[np.int16]]]:
     return sorted(found, key=lambda pair: pair[0].id)
 
 
-def written(
-    folder: pathlib.Path, made: list[tuple[Document, npt.NDArray[np.int16]]], audio: bool
-) -> pathlib.Path:
-    """A set of shards of at most four documents, with FLACs and tokens or with tokens alone."""
+def clips(made: Spoken) -> Spoken:
+    """Every chunk as a document of its own."""
+    found = []
+    for document, pcm in made:
+        for place, chunk in enumerate(document.chunks):
+            first, last = round(chunk.start * RATE), round(chunk.end * RATE)
+            alone = dataclasses.replace(chunk, start=0.0, end=(last - first) / RATE)
+            name = digest_of("clip", document.id, place)
+            clip = dataclasses.replace(document, id=name, chunks=(alone,))
+            found.append((clip, pcm[first:last]))
+    return sorted(found, key=lambda pair: pair[0].id)
+
+
+def written(folder: pathlib.Path, made: Spoken, audio: bool, per_shard: int) -> pathlib.Path:
+    """A set of shards with FLACs and tokens, or with tokens alone."""
     (folder / "train").mkdir(parents=True)
     entries: list[ShardEntry] = []
     chance = np.random.default_rng(3)
-    for first in range(0, len(made), 4):
-        part = made[first : first + 4]
+    for first in range(0, len(made), per_shard):
+        part = made[first : first + per_shard]
         name = f"train/bench-{part[0][0].id[:8]}.tar"
         with ShardWriter(folder / name, name, [DMEL], audio) as writer:
             for document, pcm in part:
@@ -215,53 +232,67 @@ def speed(work: Callable[[], float]) -> float:
     return seconds / (spent() - before)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--minutes", type=float, default=40.0, help="of audio")
-    parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        made = documents(options.minutes)
-        seconds = sum(document.seconds for document, _ in made)
-        both = written(pathlib.Path(scratch) / "both", made, True)
-        alone = written(pathlib.Path(scratch) / "alone", made, False)
-        read(both, "waveform", 0)  # files and modules into memory
-        works: dict[str, Callable[[], float]] = {
-            "FLAC decoding alone": lambda: decoded(both),
-            "waveforms, in process": lambda: read(both, "waveform", 0),
-            "waveforms, one worker": lambda: read(both, "waveform", 1),
-            "webdataset, FLAC + tokens, no decoding": lambda: iterated(both, seconds),
-            "webdataset, tokens alone, no decoding": lambda: iterated(alone, seconds),
-            "stored tokens beside FLAC, in process": lambda: read(both, "tokens", 0),
-            "stored tokens alone, in process": lambda: read(alone, "tokens", 0),
-            "stored tokens alone, one worker": lambda: read(alone, "tokens", 1),
-        }
-        # in turns, so that a busy minute falls on all alike
-        figures: dict[str, list[float]] = {name: [] for name in works}
-        for _ in range(options.repeats):
-            for name, work in works.items():
-                figures[name].append(speed(work))
-    print(on.circumstances())
-    print(f"\n{seconds / 60:.0f} minutes in {len(made)} documents; {options.repeats} repeats\n")
-    print(on.head("path", "audio s / CPU s", "spread", "of FLAC decoding", "goal"))
-    median = {name: statistics.median(found) for name, found in figures.items()}
+def measured(scratch: pathlib.Path, made: Spoken, per_shard: int, repeats: int) -> Figures:
+    """Audio seconds per CPU second of every path, by name, once per repeat."""
+    seconds = sum(document.seconds for document, _ in made)
+    both = written(scratch / "both", made, True, per_shard)
+    alone = written(scratch / "alone", made, False, per_shard)
+    read(both, "waveform", 0)  # files and modules into memory
+    works: dict[str, Callable[[], float]] = {
+        "FLAC decoding alone": lambda: decoded(both),
+        "waveforms, in process": lambda: read(both, "waveform", 0),
+        "waveforms, one worker": lambda: read(both, "waveform", 1),
+        "webdataset, FLAC + tokens, no decoding": lambda: iterated(both, seconds),
+        "webdataset, tokens alone, no decoding": lambda: iterated(alone, seconds),
+        "stored tokens beside FLAC, in process": lambda: read(both, "tokens", 0),
+        "stored tokens alone, in process": lambda: read(alone, "tokens", 0),
+        "stored tokens alone, one worker": lambda: read(alone, "tokens", 1),
+    }
+    figures: Figures = {name: [] for name in works}
+    for _ in range(repeats):  # in turns, so that a busy minute falls on all alike
+        for name, work in works.items():
+            figures[name].append(speed(work))
+    return figures
+
+
+def table(figures: Figures) -> str:
+    """One row per path, and how stored tokens compare with webdataset."""
+    lines = [on.head("path", "audio s / CPU s", "spread", "of FLAC decoding", "goal")]
     for name, found in figures.items():
         ratios = [a / b for a, b in zip(found, figures["FLAC decoding alone"], strict=True)]
-        goal = GOALS.get(name)
-        print(
-            on.row(
-                name,
-                f"{median[name]:,.0f}",
-                f"± {(max(found) - min(found)) / 2:,.0f}",
-                f"{statistics.median(ratios):.2f}",
-                "" if goal is None else f"{goal:.2f}",
-            )
+        cells = (
+            name,
+            f"{statistics.median(found):,.0f}",
+            f"± {(max(found) - min(found)) / 2:,.0f}",
+            f"{statistics.median(ratios):.2f}",
+            GOALS.get(name, ""),
         )
+        lines.append(on.row(*cells))
     for ours, theirs in (
         ("stored tokens beside FLAC, in process", "webdataset, FLAC + tokens, no decoding"),
         ("stored tokens alone, in process", "webdataset, tokens alone, no decoding"),
     ):
-        print(f"\n{ours}: {median[ours] / median[theirs]:.1f} x {theirs}")
+        times = statistics.median(figures[ours]) / statistics.median(figures[theirs])
+        lines.append(f"\n{ours}: {times:.1f} x {theirs} (goal 5)")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="the trainer's data path against FLAC decoding")
+    parser.add_argument("--minutes", type=float, default=150.0, help="of audio")
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    print(on.circumstances())
+    made = documents(options.minutes)
+    for name, own, per_shard in (
+        ("documents of 1 to 10 minutes", made, 4),
+        ("clips of about 5 s", clips(made), 500),
+    ):
+        with tempfile.TemporaryDirectory() as scratch:
+            figures = measured(pathlib.Path(scratch), own, per_shard, options.repeats)
+        minutes = sum(document.seconds for document, _ in own) / 60
+        print(f"\n{len(own)} {name}, {minutes:.0f} minutes; {options.repeats} repeats\n")
+        print(table(figures), flush=True)
 
 
 if __name__ == "__main__":

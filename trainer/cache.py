@@ -22,7 +22,7 @@ PART = 8 << 20  # bytes of one request
 
 class Cache:
     def __init__(self, folder: str, limit: int) -> None:
-        self._folder, self._limit = Path(folder), limit
+        self._folder, self.limit = Path(folder), limit
 
     def path(self, place: Place, entry: ShardEntry) -> Path:
         """The local copy of a shard, fetched and checked if there is none yet.
@@ -33,11 +33,11 @@ class Cache:
         target = self._folder / f"{entry.sha256}.tar"
         if self._used(target, entry):
             return target
-        if entry.bytes > self._limit:
+        if entry.bytes > self.limit:
             raise DataError(
                 "too_large",
                 f"{entry.name} has {entry.bytes} bytes, the cache {self._folder} may hold "
-                f"{self._limit}; raise cache_bytes or read without a cache",
+                f"{self.limit}; raise cache_bytes or read without a cache",
             )
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ class Cache:
                 found.append((about.st_mtime_ns, path.name, about.st_size, path))
         total = sum(size for _, _, size, _ in found) + wanted
         for _, _, size, path in sorted(found):
-            if total <= self._limit:
+            if total <= self.limit:
                 return
             if path != target:
                 path.unlink(missing_ok=True)

@@ -244,8 +244,8 @@ def _packed(given: Given) -> _Shipped:
         arrays += [array.reshape(-1).view(np.uint8) for array in own.values()]
         packs.append(dataclasses.replace(pack, **{n: array[:0] for n, array in own.items()}))
     # written into shared memory at once: a tensor that is not there would be copied once more
-    storage = torch.UntypedStorage._new_shared(sum(map(len, arrays)))
-    block = torch.empty(0, dtype=torch.uint8).set_(storage)  # type: ignore[call-overload]
+    untyped: Any = torch.UntypedStorage
+    block = torch.empty(0, dtype=torch.uint8).set_(untyped._new_shared(sum(map(len, arrays))))
     if arrays:
         np.concatenate(arrays, out=block.numpy())
     batch = dataclasses.replace(given.batch, packs=tuple(packs))

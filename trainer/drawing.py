@@ -8,6 +8,7 @@ decodes no audio.
 import dataclasses
 import itertools
 import math
+import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,10 +21,34 @@ from trainer.data_settings import DataError
 from trainer.encoding import Positions, TextTokenizer
 from trainer.shard_sets import View
 from transforms.compose.chunks import groups, merge
-from transforms.compose.policies import Asr, Piece, PolicyError, Side, Tts, pieces, stored
+from transforms.compose.policies import (
+    Asr,
+    LstSpans,
+    Piece,
+    PolicyError,
+    Side,
+    Stochastic,
+    Tts,
+    WordSpans,
+    pieces,
+    stored,
+)
 
 EDGES = 2  # markers of a piece: "document" before it, "end" after it
 AHEAD = 1.25  # of the chunks that fill a pack on average are drawn before more are
+
+
+class _Never(random.Random):
+    """The chance of policies that take none: asked all the same, it says so."""
+
+    def random(self) -> float:
+        raise RuntimeError("a policy that was thought to take no chance draws; seed it")
+
+    def getrandbits(self, k: int) -> int:
+        raise RuntimeError("a policy that was thought to take no chance draws; seed it")
+
+
+_NEVER = _Never()
 
 
 class Part(NamedTuple):
@@ -128,7 +153,9 @@ class Drawing:
         policy = self._view.policy
         if policy is None or (prepared.materialised and not self._explicit):
             return stored(chunks)
-        chance = rng(self._seed, f"interleave/{epoch}/{copy}", f"{prepared.id}/{first}")
+        chance: random.Random = _NEVER
+        if isinstance(policy, Stochastic | WordSpans | LstSpans):  # a generator is dear to seed
+            chance = rng(self._seed, f"interleave/{epoch}/{copy}", f"{prepared.id}/{first}")
         return pieces(chunks, policy, chance, prepared.rate, epoch)
 
     def _shown(self, prepared: Prepared, piece: Piece, place: int) -> Shown:

@@ -126,9 +126,12 @@ class SetPlan:
     def _plan(self, start: Place) -> None:
         """Plan the block that begins at `start`."""
         epoch, order = self.state.epoch, self._reader.order
+        windows = order.windows(epoch)
+        if start[0] + 1 < len(windows):
+            self._reader.shards.fetch_ahead(windows[start[0]], windows[start[0] + 1])
         wanted = self._run.block_packs * self._run.length
         total, rests, drawn_of = 0, [], []
-        end = (len(order.windows(epoch)), 0)
+        end = (len(windows), 0)
         for one, after in order.after(epoch, start):
             if isinstance(one, Lost):
                 self._lost.append(one)

@@ -102,7 +102,7 @@ class SetReader:
             self._tokens.move_to_end(key)
             return self._tokens[key]
         where = self.shards.where(drawn.shard)
-        found = read_tokens(self.shards.fetch(drawn.shard), self.row(drawn), entry, where)
+        found = read_tokens(self.shards.view(drawn.shard), self.row(drawn), entry, where)
         if len(found) and int(found.max()) >= entry.levels:
             raise DataError("bad_tokens", f"{where}: {drawn} has codes above {entry.levels} levels")
         self._tokens[key] = found

@@ -5,10 +5,12 @@ place and checksum: nothing is read that this chain does not name, and all of it
 and files are opened when they are first needed, so a set of any size opens at once.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import mmap
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -47,6 +49,7 @@ class ShardSet:
         self._kept: dict[int, frozenset[int]] = {}
         self._indexes: OrderedDict[int, list[IndexRow]] = OrderedDict()
         self._files: OrderedDict[int, memoryview] = OrderedDict()
+        self._ahead: threading.Thread | None = None
         self._cap()
         self.views = {
             stream: _view(stream, settings, self.manifest)
@@ -54,7 +57,8 @@ class ShardSet:
         }
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_indexes": OrderedDict(), "_files": OrderedDict()}
+        new: dict[str, Any] = {"_indexes": OrderedDict(), "_files": OrderedDict(), "_ahead": None}
+        return {**self.__dict__, **new}
 
     @property
     def documents(self) -> int:
@@ -120,6 +124,35 @@ class ShardSet:
             self._files.popitem(last=False)
         self._files[shard] = held
         return held
+
+    def view(self, shard: int) -> Fetch:
+        """`fetch` without a copy where the shard is mapped: for arrays, which live on in it."""
+        held = self.mapped(shard)
+        if held is None:
+            return self.fetch(shard)
+        found: Any = held  # bytes in all but name
+        return lambda start, size: found[start : start + size]
+
+    def fetch_ahead(self, now: Sequence[int], later: Sequence[int]) -> None:
+        """Begin to copy the shards that are needed `later`, where the cache holds both.
+
+        In the background, one shard after the other; what fails there fails again, with a message,
+        where it is read.
+        """
+        if self._cache is None or self.place.local("") is not None:
+            return
+        size = sum(self.entries[shard].bytes for shard in {*now, *later})
+        busy = self._ahead is not None and self._ahead.is_alive()
+        if busy or size > self._cache.limit:
+            return
+        self._ahead = threading.Thread(target=self._copy, args=(tuple(later),), daemon=True)
+        self._ahead.start()
+
+    def _copy(self, shards: Sequence[int]) -> None:
+        assert self._cache is not None
+        with contextlib.suppress(ShardError, FileNotFoundError):
+            for shard in shards:
+                self._cache.path(self.place, self.entries[shard])
 
     def _read_index(self, entry: ShardEntry) -> list[IndexRow]:
         name = index_name(entry.name)

@@ -28,6 +28,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.mood.get("stall") and path.suffix == self.mood["stall"]:
             time.sleep(1.5)
         data = path.read_bytes()
+        whole = len(data)
         if wanted is not None and self.mood.get("ranges", True):
             first, last = (int(part) for part in wanted.removeprefix("bytes=").split("-"))
             data = data[first : last + 1]
@@ -35,9 +36,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.send_error(416)
                 return
             self.send_response(206)
+            self.send_header("Content-Range", f"bytes {first}-{first + len(data) - 1}/{whole}")
         else:
             self.send_response(200)
         self.send_header("Content-Length", str(len(data)))
+        self.send_header("Last-Modified", "Sat, 21 Nov 2026 00:00:00 GMT")
+        self.send_header("ETag", '"0"')
         self.end_headers()
         if self.mood.get("breaks", 0) > 0 and path.suffix == ".tar":
             self.mood["breaks"] -= 1

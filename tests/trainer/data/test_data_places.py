@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,42 @@ def test_an_out_a_folder_and_a_manifest_lead_to_the_same(talk_set: Path, tmp_pat
             {"shards": f"{url}/out/compose/abc123/manifest.json?token=1"},
         ):
             assert assert_same(opened(settings_of(talk=about)).batches(steps=3), expected) == 3
+
+
+@pytest.fixture
+def bucket(talk_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A set in a bucket: a server that answers as S3 does to reads."""
+    shutil.copytree(talk_set, tmp_path / "bucket" / "sets" / "talk")
+    with serving(tmp_path) as (url, _):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+        monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+        monkeypatch.setenv("AWS_REGION", "us-east-1")
+        yield "s3://bucket/sets/talk"
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_buckets_give_the_same_batches(
+    talk_set: Path, bucket: str, tmp_path: Path, cached: bool
+) -> None:
+    expected = list(opened(settings_of(talk=talk_set)).batches(steps=4))
+    settings = settings_of(talk=bucket, cache=str(tmp_path / "c") if cached else None)
+    assert assert_same(expected, opened(settings).batches(steps=4)) == 4
+    manifest = settings_of(talk=f"{bucket}/manifest.json")
+    assert assert_same(expected, opened(manifest).batches(steps=4)) == 4
+
+
+@pytest.mark.slow
+def test_workers_read_buckets(talk_set: Path, bucket: str) -> None:
+    """In processes that were started, not forked."""
+    expected = opened(settings_of(talk=talk_set)).batches(steps=4)
+    assert assert_same(expected, opened(settings_of(talk=bucket)).batches(steps=4, workers=2)) == 4
+
+
+def test_a_bucket_without_the_set_is_named(bucket: str) -> None:
+    with pytest.raises(DataError, match="no run of 'offline'") as caught:
+        opened(settings_of(talk={"shards": "s3://bucket/nowhere", "recipe": "offline"}))
+    assert caught.value.code == "missing_manifest"
 
 
 def test_an_out_with_several_runs_asks_which(talk_set: Path, tmp_path: Path) -> None:
@@ -107,6 +144,26 @@ def test_a_small_cache_drops_what_was_used_least_recently(talk_set: Path, tmp_pa
             assert_same([given], [other])
             held = sum(path.stat().st_size for path in tmp_path.glob("*.tar"))
             assert held <= limit
+
+
+@pytest.mark.parametrize("room", [1, 100])
+def test_the_next_window_is_fetched_ahead_where_there_is_room(
+    talk_set: Path, tmp_path: Path, room: int
+) -> None:
+    sizes = [path.stat().st_size for path in (talk_set / "train").glob("*.tar")]
+    with serving(talk_set) as (url, asked):
+        about = {"window_documents": 8, "block_packs": 1, "cache_bytes": room * max(sizes)}
+        data = opened(settings_of(talk=url, cache=str(tmp_path), **about))
+        assert packs_of(data, steps=1)
+        shards = data.readers["talk"].shards
+        thread = shards._ahead
+        assert (thread is None) == (room == 1)
+        if thread is not None:
+            thread.join()
+            windows = data.readers["talk"].order.windows(0)
+            last = max(n for n, w in enumerate(windows) if shards.entries[w[0]].name in str(asked))
+            assert (tmp_path / f"{shards.entries[windows[last][0]].sha256}.tar").exists()
+            assert last > dict(next(iter(data.batches(steps=1))).state.sets)["talk"].start[0]
 
 
 def test_a_shard_above_the_limit_is_refused(talk_set: Path, tmp_path: Path) -> None:
