@@ -22,6 +22,7 @@ from pipeline.parts import PART_SECONDS, plan_parts
 from pipeline.phases import gather as gathering
 from pipeline.phases.annotate import AnnotateJob
 from pipeline.phases.arrange import ArrangeJob
+from pipeline.phases.form import form_of
 from pipeline.phases.gather import Census, GatherJob, Look, census, look_id, plan_gather
 from pipeline.phases.hear import HearJob
 from pipeline.phases.measure import MeasureJob
@@ -119,6 +120,7 @@ class Curator:
         )
 
     def _stream(self, name: str) -> StreamResult:
+        form_of(self.recipe.shards)  # a tokenizer that is missing is told before any work
         line = outlines.outline(self.recipe, name, self.device)
         whole = self._gather(line)
         counted = limited(whole, self.options.limit_seconds)
@@ -317,7 +319,9 @@ class Curator:
         return known
 
     def _compose(self, streams: Sequence[StreamResult]) -> tuple[str, tuple[ShardEntry, ...]]:
-        key = outlines.compose_key(self.recipe, {s.outline.name: s.arrange_key for s in streams})
+        arranged = {s.outline.name: s.arrange_key for s in streams}
+        key = outlines.compose_key(self.recipe, arranged, self.device)
+        form = form_of(self.recipe.shards)
         parts = [
             part
             for s in streams
@@ -328,10 +332,12 @@ class Curator:
                 s.arranged,
                 s.blocks,
                 self.recipe.shards.hours * 3600,
+                form,
+                self.device,
             )
         ]
         todo = [part for part in parts if not reuse(self.store, key, part)]
-        self._work("compose", key, ShardJob(**self._common(key)), todo)
+        self._work("compose", key, ShardJob(form=form, **self._common(key)), todo)
         return key, tuple(entry_of(self.store, key, part) for part in parts)
 
 

@@ -33,6 +33,7 @@ from pipeline.locks import held_by
 from pipeline.outline import StreamOutline
 from pipeline.parts import Member, Part, plan_parts
 from pipeline.phases import gather as gathering
+from pipeline.phases.form import form_of
 from pipeline.phases.gather import BYTES_PER_SECOND, Census
 from pipeline.phases.select import input_digest, manifest_name, plan_blocks
 from pipeline.phases.shards import plan_stream
@@ -172,6 +173,14 @@ def _models(recipe: Recipe) -> Iterable[ModelState]:
             engines = ", ".join(costs.engines(step))
             if engines or missing or step.name() == "language":
                 yield ModelState(stream=name, step=step.name(), engine=engines, missing=missing)
+        if recipe.shards.tokens:
+            missing = ""
+            try:
+                form_of(recipe.shards)
+            except (RuntimeError, ImportError, OSError, ModelError) as error:
+                missing = " ".join(str(error).split())
+            engines = ", ".join(recipe.shards.tokens)
+            yield ModelState(stream=name, step="shards", engine=engines, missing=missing)
 
 
 @dataclasses.dataclass
@@ -361,7 +370,7 @@ class _Planner:
         key = None
         if complete:
             arranged = {name: one.key for name, one in self._arranged.items()}
-            key = outlines.compose_key(self.recipe, arranged)
+            key = outlines.compose_key(self.recipe, arranged, self.device)
         return tuple(
             dataclasses.replace(stream, phases=(*stream.phases, self._compose(stream, key)))
             if len(stream.phases) > 1
@@ -384,6 +393,8 @@ class _Planner:
                 one.ledger,
                 one.blocks,
                 target,
+                form_of(self.recipe.shards),
+                self.device,
             )
             shards = [(part.seconds, _written(self.store, part.id)) for part in parts]
         todo = [seconds for seconds, cached in shards if not cached]

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline import keys
 from pipeline.commits import Ledger, ledger
 from pipeline.parts import UNKNOWN_SECONDS, Member
+from pipeline.phases.form import form_of
 from pipeline.phases.gather import Census
 from pipeline.phases.rows import TaskRows
 from pipeline.phases.shards import encoder
@@ -94,10 +95,11 @@ def arrange_key(recipe: Recipe, stream: StreamOutline, select: str) -> str:
     )
 
 
-def compose_key(recipe: Recipe, arranged: Mapping[str, str]) -> str:
-    """The key of a composition: all streams together, and how shards are cut."""
+def compose_key(recipe: Recipe, arranged: Mapping[str, str], device: str) -> str:
+    """The key of a composition: all streams together, and how shards are cut and filled."""
     shards: Any = recipe.shards.model_dump(mode="json")
-    return digest_of("compose", sorted(arranged.items()), shards, encoder())
+    form = form_of(recipe.shards).key(device)
+    return digest_of("compose", sorted(arranged.items()), shards, encoder(), *form)
 
 
 def hear_members(census: Census) -> list[Member]:

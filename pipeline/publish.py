@@ -10,6 +10,7 @@ from typing import Any
 from pipeline import layout
 from pipeline.curate import RunResult, pointer
 from pipeline.listed import write_sources
+from pipeline.phases.form import form_of
 from pipeline.report.card import render_card
 from pipeline.report.content import FunnelRow, RunSummary
 from pipeline.report.croissant import render_croissant
@@ -28,6 +29,7 @@ def _manifest(result: RunResult, summary: RunSummary) -> Manifest:
     return Manifest(
         name=result.recipe.name,
         shards=result.shards,
+        tokenizers=form_of(result.recipe.shards).entries(),
         recipe=result.recipe.canonical(),
         views=views,
         versions={**dict(summary.versions), "device": summary.device},

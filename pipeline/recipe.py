@@ -30,10 +30,10 @@ from schemas.settings import (
     shown,
 )
 from schemas.yaml_text import write
+from transforms.engines import tokenizer
 from transforms.step import Phase, Step, registry
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-TOKENIZERS: tuple[str, ...] = ()  # names that `shards.tokens` may hold
 
 
 class ShardSettings(pydantic.BaseModel):
@@ -53,17 +53,22 @@ class ShardSettings(pydantic.BaseModel):
         "flac", description="Samples beside the text, or stored tokens alone (flac: lossless)"
     )
     tokens: tuple[str, ...] = pydantic.Field(
-        (), description="Speech tokenizers whose units are stored (names; none)"
+        (),
+        description="Speech tokenizers whose units are stored: dmel, dmel/STRIDExSTACK, "
+        "kmeans/FILE, codec/FOLDER (names; none)",
     )
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Self:
         for name in self.tokens:
-            if name not in TOKENIZERS:
-                known = nearest(name, TOKENIZERS) or "; there is no speech tokenizer yet"
-                raise ValueError(f"tokens: {name!r} is no speech tokenizer{known}")
+            try:
+                tokenizer.parse(name)
+            except ValueError as error:
+                raise ValueError(f"tokens: {error}") from error
         if self.audio == "none" and not self.tokens:
             raise ValueError("audio is none and tokens is empty: the shards would hold no speech")
+        if len(set(self.tokens)) != len(self.tokens):
+            raise ValueError("tokens: a tokenizer is named twice")
         return self
 
 

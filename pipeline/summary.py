@@ -18,6 +18,7 @@ from pipeline.commits import Preview
 from pipeline.curate import RunResult, StreamResult
 from pipeline.phases.annotate import fetch_from
 from pipeline.phases.arrange import documents_of
+from pipeline.phases.form import form_of
 from pipeline.phases.measure import clips_of
 from pipeline.phases.rows import joined
 from pipeline.phases.select import read_verdicts, seconds_of
@@ -127,6 +128,8 @@ def summarize(
         kept=tuple(kept_cards[: limits.kept]),
         dropped=tuple(dropped_cards),
         documents=tuple(documents[: limits.documents]),
+        tokens=tuple(one.name for one in form_of(result.recipe.shards).load()),
+        audio=result.recipe.shards.audio == "flac",
         shards=tuple(
             ShardRow(
                 path=entry.name,

@@ -1,5 +1,7 @@
 """compose, second half: documents to shards. Audio is fetched by reference and encoded again.
 
+Speech tokens are made here, from the samples that the FLAC holds and chunk by chunk.
+
 A shard's plan is a digest of all that will stand in it, so a shard that a composition before had
 already is linked instead of written again: data that grow rewrite only the shards around what is
 new. Each composition is a folder of its own, so nothing stale can lie beside its shards.
@@ -19,6 +21,7 @@ from pipeline import layout
 from pipeline.commits import Ledger
 from pipeline.phases.annotate import fetch_from
 from pipeline.phases.arrange import documents_of, heads
+from pipeline.phases.form import Form
 from pipeline.phases.rows import Block
 from pipeline.simple import SimpleJob
 from pipeline.work import ConservationError
@@ -29,6 +32,7 @@ from schemas.shard import FORMAT, plan_shards
 from schemas.shard_writer import ShardWriter
 from schemas.store import Store
 from transforms import flac
+from transforms.engines.tokenizer import encode_document
 from transforms.step import Pcm16
 
 
@@ -50,6 +54,8 @@ def plan_stream(
     arranged: Ledger,
     blocks: Sequence[Block],
     target_seconds: float,
+    form: Form,
+    device: str,
 ) -> list[ShardPart]:
     """The shards of one stream, by split, speech and text-only documents apart."""
     wanted = [task.task for block in blocks for task in block.tasks]
@@ -67,9 +73,10 @@ def plan_stream(
         for plan in plan_shards(set_name, sizes, target_seconds):
             name = f"{split}/{plan.name}.tar"
             content = [found[document][1] for document in plan.ids]
+            form_key = form.key(device) if audio else []
             parts.append(
                 ShardPart(
-                    id=digest_of("shard", FORMAT, name, content, encoder()),
+                    id=digest_of("shard", FORMAT, name, content, encoder(), *form_key),
                     name=name,
                     documents=tuple((document, found[document][0]) for document in plan.ids),
                     hear_key=hear_key,
@@ -127,22 +134,31 @@ def entry_of(store: Store, key: str, part: ShardPart) -> ShardEntry:
 class ShardJob(SimpleJob):
     phase: ClassVar[str] = "compose"
 
+    form: Form
+
     def run_part(self, part: ShardPart) -> None:
+        tokenizers = self.form.load()
+        keep_audio = self.form.audio == "flac"
         fetch = functools.lru_cache(maxsize=2)(
             functools.partial(_member, self.store, part.hear_key)
         )
         with tempfile.TemporaryDirectory(prefix="speechloom-", dir=self.scratch) as folder:
             path = Path(folder) / "shard.tar"
-            with ShardWriter(path, part.name) as writer:
+            entries = self.form.entries()
+            with ShardWriter(path, part.name, entries, keep_audio) as writer:
                 for name, commit in part.documents:
                     document = documents_of(self.store, commit)[name]
-                    writer.add(document, self._flac(document, fetch))
+                    samples = document_samples(document, fetch)
+                    if samples is None:
+                        writer.add(document, None)
+                        continue
+                    data = flac.encode(samples, document.rate) if keep_audio else None
+                    units = {
+                        one.name: encode_document(one, document, samples) for one in tokenizers
+                    }
+                    writer.add(document, data, units)
                 entry = writer.close()
             self._store(part, entry, path, writer.index_path)
-
-    def _flac(self, document: Document, fetch: object) -> bytes | None:
-        samples = document_samples(document, fetch)
-        return None if samples is None else flac.encode(samples, document.rate)
 
     def _store(self, part: ShardPart, entry: ShardEntry, tar: Path, index: Path) -> None:
         place = _place(self.key, part)

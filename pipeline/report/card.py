@@ -235,14 +235,15 @@ def _loading(run: RunSummary) -> list[str]:
     names = [r.path for r in run.shards if r.stream == first.stream and r.split == first.split]
     listed = json.dumps([clean.line(name) for name in sorted(names)[:4]], ensure_ascii=False)
     more = "" if len(names) <= 4 else "  # and the others, as manifest.json lists them"
+    member = "flac" if run.audio else f"{run.tokens[0]}.npy"
+    name = "flac" if run.audio else "tokens"
+    hint = "  # flac: (samples, rate) or bytes" if run.audio else "  # an array"
     return [
-        "Each sample is one document: `<key>.flac` holds its chunks' speech end to end, "
-        "`<key>.json` its chunks with start, end, text, speaker and words. "
-        "Run these in this folder.",
+        _members(run),
         fence(
             f"import webdataset as wds\n\nshards = {listed}{more}\n"
             "for sample in wds.WebDataset(shards, shardshuffle=False).decode():\n"
-            '    document, flac = sample["json"], sample["flac"]  # flac: (samples, rate) or bytes',
+            f'    document, {name} = sample["json"], sample["{member}"]{hint}',
             "python",
         ),
         fence(
@@ -250,9 +251,14 @@ def _loading(run: RunSummary) -> list[str]:
             f'files = {{"data_files": {{"{_key(first.split)}": {listed}}},\n'
             f'         "split": "{_key(first.split)}", "streaming": True}}\n'
             'features = load_dataset("webdataset", **files).features\n'
-            'features["flac"] = Value("binary")  # bytes; without this line it needs torchcodec\n'
-            'for sample in load_dataset("webdataset", features=features, **files):\n'
-            '    document, flac = sample["json"], sample["flac"]',
+            + (
+                'features["flac"] = Value("binary")'
+                "  # bytes; without this line it needs torchcodec\n"
+                if run.audio
+                else ""
+            )
+            + 'for sample in load_dataset("webdataset", features=features, **files):\n'
+            f'    document, {name} = sample["json"], sample["{member}"]',
             "python",
         ),
         fence(
@@ -264,6 +270,16 @@ def _loading(run: RunSummary) -> list[str]:
         ),
         "Before training, compare each shard's sha256 with `manifest.json` or `croissant.json`.",
     ]
+
+
+def _members(run: RunSummary) -> str:
+    held = ["`<key>.flac` holds its chunks' speech end to end"] if run.audio else []
+    held += [f"`<key>.{name}.npy` its speech as units of that tokenizer" for name in run.tokens]
+    return (
+        f"Each sample is one document: {', '.join(held)}, "
+        "`<key>.json` its chunks with start, end, text, speaker and words. "
+        "Run these in this folder."
+    )
 
 
 def _key(split: str) -> str:

@@ -223,6 +223,8 @@ class RunSummary:
     created: str | None = None  # shown only where the caller insists
     streams: tuple[str, ...] = ()
     policy: str = ""  # the default interleaving policy, in words
+    tokens: tuple[str, ...] = ()  # tokenizers whose units are stored
+    audio: bool = True  # FLACs are stored; False: tokens alone
     histograms: tuple[Histogram, ...] = ()
     speakers: tuple[Share, ...] = ()
     languages: tuple[Share, ...] = ()

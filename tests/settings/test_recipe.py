@@ -113,7 +113,10 @@ def test_what_does_not_fit_is_told(steps: str, message: str) -> None:
         (ONE + "sed: 1", "r.yaml:4:1: sed: unknown key; did you mean seed?"),
         (ONE + "shards: {hours: 0}", "shards.hours: expected a number above 0"),
         (ONE + "shards: {audio: none}", "shards: audio is none and tokens is empty"),
-        (ONE + "shards: {tokens: [dmel]}", "'dmel' is no speech tokenizer"),
+        (ONE + "shards: {tokens: [dmle]}", "'dmle' is no speech tokenizer; did you mean dmel?"),
+        (ONE + "shards: {tokens: [dmel/20]}", "dmel/STRIDExSTACK"),
+        (ONE + "shards: {tokens: [dmel, dmel]}", "a tokenizer is named twice"),
+        (ONE + "shards: {tokens: [kmeans/units.npz]}", "kmeans/FILE.safetensors"),
         ("[name]", "expected keys with values"),
     ],
 )
