@@ -35,8 +35,8 @@ COMPOSE_SECONDS = 0.0004  # to decode and encode one second of FLAC for a shard
 STORED_SHARE = 0.85  # of a recording that is stored as speech
 FLAC_SHARE = 0.62  # of the bytes of PCM16 that FLAC takes (samples/: 20.1 kB a second at 16 kHz)
 
-# Above a model's own files: its library, and the buffers of a batch. A process that transcribes with
-# the toy model of the tests peaks at 125 MB; pyannote.audio with a tiny one at 1.3 GB.
+# Above a model's own files: its library, and the buffers of a batch. A process that transcribes
+# with the toy model of the tests peaks at 125 MB; pyannote.audio with a tiny one at 1.3 GB.
 MODEL_OVERHEAD = {"faster-whisper": 125_000_000, "pyannote": 1_000_000_000}
 
 _UNKNOWN = Cost(0.001)

@@ -18,12 +18,20 @@ from pipeline import outline as outlines
 from pipeline.commits import Ledger, ledger
 from pipeline.locks import phase_lock
 from pipeline.outline import StreamOutline
-from pipeline.parts import PART_SECONDS, plan_parts
+from pipeline.parts import Member, part_target, plan_parts
 from pipeline.phases import gather as gathering
 from pipeline.phases.annotate import AnnotateJob
 from pipeline.phases.arrange import ArrangeJob
 from pipeline.phases.form import form_of
-from pipeline.phases.gather import Census, GatherJob, Look, census, look_id, plan_gather
+from pipeline.phases.gather import (
+    Census,
+    GatherJob,
+    GatherPart,
+    Look,
+    census,
+    look_id,
+    plan_gather,
+)
 from pipeline.phases.hear import HearJob
 from pipeline.phases.measure import MeasureJob
 from pipeline.phases.rows import Block
@@ -41,6 +49,7 @@ from transforms.gather.listing import find
 from transforms.hear.decode import Decode
 
 SECONDS_PER_WORKER = 300.0  # planned audio that pays for the start of one more worker
+HERE_SECONDS = 1e9 / gathering.BYTES_PER_SECOND  # a gigabyte: digested in about a second
 
 Observe = Callable[[str, Any], None]
 
@@ -52,7 +61,7 @@ class Options:
     data: str
     out: str
     workers: int | None = None  # None: chosen from cores and planned audio
-    part_seconds: float = PART_SECONDS
+    part_seconds: float | None = None  # of audio in a part; None: chosen from audio and workers
     limit_seconds: float | None = None
     rehash: bool = False
     scratch: str | None = None
@@ -163,9 +172,20 @@ class Curator:
         if not parts:
             return
         with phase_lock(self.store, *(lock or (phase, key)), self.run_id):
-            counted = self._workers.run(job, parts, self._worker_count(planned, len(parts)))
+            if phase == "gather" and planned < HERE_SECONDS:
+                counted = self._here(job, parts)
+            else:
+                counted = self._workers.run(job, parts, self._worker_count(planned, len(parts)))
         for name, value in counted.items():
             self.counters[name] = self.counters.get(name, 0) + value
+
+    def _here(self, job: GatherJob, parts: Sequence[GatherPart]) -> dict[str, int]:
+        """Look at a few files in this process: it is done before a worker has imported Beam."""
+        for part in parts:
+            self._tell("begin", part.id)
+            job.run_part(part)
+            self._tell("committed", (part.id, part.seconds))
+        return {"gather/commits": len(parts)}
 
     def _worker_count(self, planned: float, parts: int) -> int:
         if self.options.workers is not None:
@@ -202,9 +222,10 @@ class Curator:
             if name is not None and name not in known.done
         ]
         parts = plan_gather(todo, self.run_id)
-        if parts:  # new files will be heard: let the workers that it takes import Beam meanwhile
+        if parts:  # new files will be heard: let the workers that it takes get ready meanwhile
             planned = sum(part.seconds for part in parts)
-            self._workers.start(self._worker_count(planned, len(todo)))
+            count = self._worker_count(planned, len(todo))
+            self._workers.start(count, (*line.hear, *line.annotate))
         job = GatherJob(crawl=line.crawl, **self._common(key))
         # All recipes share what is known of files, and looking twice does no harm: only runs that
         # would hear the same exclude each other, or two recipes could not start side by side.
@@ -252,7 +273,7 @@ class Curator:
 
     def _record_phase(self, phase: str, key: str, job: Any, members: Sequence[Any]) -> Ledger:
         known = ledger(self.store, phase, key)
-        parts = plan_parts(members, known.done.keys(), self.options.part_seconds)
+        parts = plan_parts(members, known.done.keys(), target_of(self.options, members))
         self._work(phase, key, job, parts)
         commits.compact(self.store, phase, key)
         known = ledger(self.store, phase, key) if parts else known
@@ -277,7 +298,7 @@ class Curator:
                 hear_key=line.hear_key,
                 **self._common(key),
             )
-            parts = plan_parts(group, (), self.options.part_seconds)
+            parts = plan_parts(group, (), target_of(self.options, group))
             self._work("measure", key, job, parts)
         if missing:
             for key in line.measure_keys:
@@ -339,6 +360,14 @@ class Curator:
         todo = [part for part in parts if not reuse(self.store, key, part)]
         self._work("compose", key, ShardJob(form=form, **self._common(key)), todo)
         return key, tuple(entry_of(self.store, key, part) for part in parts)
+
+
+def target_of(options: Options, members: Sequence[Member]) -> float:
+    """Seconds of audio in a part; where they are cut changes no result."""
+    if options.part_seconds is not None:
+        return options.part_seconds
+    workers = options.workers or len(os.sched_getaffinity(0))
+    return part_target(sum(member.seconds for member in members), workers)
 
 
 def refuse_nested(options: Options) -> None:

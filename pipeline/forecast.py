@@ -28,6 +28,7 @@ from pipeline.curate import (
     limited,
     refuse_mixed_channels,
     refuse_nested,
+    target_of,
 )
 from pipeline.locks import held_by
 from pipeline.outline import StreamOutline
@@ -263,7 +264,8 @@ class _Planner:
         found.append(plan)
         share = _stored_share(self.store, line.hear_key, heard)
         todo = plan.seconds - plan.cached_seconds
-        parts = plan_parts(outlines.hear_members(counted), (), self.options.part_seconds)
+        coming = outlines.hear_members(counted)
+        parts = plan_parts(coming, (), target_of(self.options, coming))
         self._scratch += [round(part.seconds * pcm) for part in parts if todo]
         self._stored += todo * share * pcm * costs.FLAC_SHARE
         members = outlines.annotate_members(counted, heard)
@@ -291,7 +293,8 @@ class _Planner:
         """A record-wise phase, and its ledger as it will be. `share`: seconds out of seconds in."""
         known = ledger(self.store, phase, key)
         coming = self._coming.setdefault((phase, key), {})
-        parts = plan_parts(members, known.done.keys() | coming.keys(), self.options.part_seconds)
+        target = target_of(self.options, members)
+        parts = plan_parts(members, known.done.keys() | coming.keys(), target)
         planned = sum(part.seconds for part in parts)
         new = {member.id: member.seconds for part in parts for member in part.members}
         rate = measured_rate(self.store, phase, key, known)

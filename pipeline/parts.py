@@ -11,7 +11,9 @@ from schemas.ids import digest_of
 from schemas.ranges import cut
 from schemas.records import Recording, Task
 
-PART_SECONDS = 600.0
+PART_SECONDS = 600.0  # at most
+LEAST_PART_SECONDS = 60.0
+PARTS_PER_WORKER = 8
 UNKNOWN_SECONDS = 60.0  # planned for a recording whose container does not say how long it is
 LEAST_SECONDS = 2.0  # planned for any: a part of tiny clips holds hundreds of open files, not more
 
@@ -69,6 +71,15 @@ def plan_parts(
         if todo:
             parts.append(Part(id=part_id((m.id for m in todo), salt), members=todo))
     return sorted(parts, key=lambda part: (-part.seconds, part.id))
+
+
+def part_target(total: float, workers: int) -> float:
+    """Seconds of audio in a part, where nobody asked for a size: some parts for every worker.
+
+    Queues are dealt before the work begins, so a few large parts would leave workers waiting for
+    the last one; and a part is never larger than what one would like to do again.
+    """
+    return min(PART_SECONDS, max(LEAST_PART_SECONDS, total / (PARTS_PER_WORKER * workers)))
 
 
 def deal(parts: Iterable[Part], lanes: int) -> list[list[Part]]:

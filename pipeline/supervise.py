@@ -20,6 +20,7 @@ from typing import Any
 from pipeline import device, worker
 from pipeline.parts import deal
 from pipeline.work import ConservationError
+from transforms.step import Step
 
 START_FAILURES = 3
 
@@ -90,10 +91,16 @@ class Workers:
         theirs.close()
         return process, ours
 
-    def start(self, workers: int) -> None:
-        """See to it that so many processes are there, or on their way: it takes them seconds."""
+    def start(self, workers: int, steps: Sequence[Step] = ()) -> None:
+        """See to it that so many processes are there, or on their way: it takes them seconds.
+
+        New ones load the models of `steps` before anything else.
+        """
         while len(self._lanes) < workers:
             self._lanes.append(_Lane(*self._start()))
+            if steps:
+                with contextlib.suppress(BrokenPipeError):  # it died already: run sees that
+                    self._lanes[-1].connection.send((None, list(steps)))
 
     def run(self, job: Any, parts: Sequence[Any], workers: int) -> dict[str, int]:
         """Run a phase over parts on at most `workers` processes. Returns summed counters.

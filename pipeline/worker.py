@@ -7,10 +7,12 @@ import resource
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
 from pipeline import device
+from transforms.step import Step
 
 _PR_SET_PDEATHSIG = 1
 
@@ -30,7 +32,10 @@ def widen_files() -> None:
 
 
 def serve(connection: Connection, parent: int) -> None:
-    """Answer ("run", job, parts) with events and ("finished", counters) or ("failed", ...)."""
+    """Answer (job, parts) with events and ("finished", counters) or ("failed", ...).
+
+    (None, steps) asks for the models of these steps to be loaded; it has no answer.
+    """
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
     widen_files()
@@ -45,6 +50,9 @@ def serve(connection: Connection, parent: int) -> None:
         if message is None:
             break
         job, parts = message
+        if job is None:
+            _preload(weave, parts)
+            continue
         try:
             counters = weave.run(
                 job, parts, notify=lambda kind, value: connection.send((kind, value))
@@ -54,6 +62,18 @@ def serve(connection: Connection, parent: int) -> None:
         else:
             connection.send(("finished", counters))
     weave.close_models()
+
+
+def _preload(weave: Any, steps: Sequence[Step]) -> None:
+    """Load the models of steps to come, while there is nothing else to do.
+
+    What fails here fails again, and is told, where the step itself is set up.
+    """
+    for step in steps:
+        try:
+            weave.model_of(step)
+        except Exception:
+            return
 
 
 def _import_beam() -> Any:

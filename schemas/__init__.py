@@ -1,1 +1,1 @@
-"""The nouns: records, ids, settings, tables, shards, stores. Knows nothing of verbs, Beam or torch."""
+"""The nouns: records, ids, settings, tables, shards, stores. Knows no verbs, Beam or torch."""

@@ -95,7 +95,7 @@ class Recording:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """What annotate commits: a recording with the text, speaker, channel and language given for it."""
+    """What annotate commits: a recording, and the text, speaker, channel, language given for it."""
 
     id: str
     recording: str
@@ -123,7 +123,7 @@ def task_id(
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Waveform:
-    """One decoded channel of a recording, spooled as PCM16 on the worker; lives inside hear only."""
+    """One decoded channel of a recording, spooled as PCM16 on the worker; lives in hear only."""
 
     recording: str
     channel: int  # 0 for a mono mix
@@ -325,7 +325,7 @@ class Drop:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Chunk:
-    """One (audio, text) pair of a document, as it stands in a shard; times from the FLAC's start."""
+    """One (audio, text) pair of a document, as a shard holds it; times from the FLAC's start."""
 
     clip: str
     start: float

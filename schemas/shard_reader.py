@@ -75,7 +75,9 @@ def _group(found: Iterator[Member], member: Member, key: str, where: str) -> dic
 
 
 def _rank(kind: str) -> tuple[int, str]:
-    return ("flac", "json").index(kind) if kind in ("flac", "json") else -1, kind.removesuffix(".npy")
+    return ("flac", "json").index(kind) if kind in ("flac", "json") else -1, kind.removesuffix(
+        ".npy"
+    )
 
 
 def _sample(group: Mapping[str, Member], key: str, where: str) -> Sample:

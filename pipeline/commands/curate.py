@@ -64,9 +64,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--part",
         type=seconds_of,
-        default=600.0,
         metavar="10min",
-        help="audio in a part: what is redone at most after a crash (default 10 min)",
+        help="audio in a part: what is redone at most after a crash (default: 1 to 10 min, by the "
+        "audio there is)",
     )
     parser.add_argument("--scratch", help="folder for decoded samples (default: the system's)")
 

@@ -81,7 +81,8 @@ class LocalModel:
             )
         import transformers
 
-        transformers.utils.logging.disable_progress_bar()
+        quiet: Any = transformers.utils.logging.disable_progress_bar
+        quiet()
         try:
             return getattr(transformers, what).from_pretrained(
                 str(self.folder), local_files_only=True, trust_remote_code=False, **options
