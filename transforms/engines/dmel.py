@@ -103,8 +103,9 @@ class LogMel:
 class DMel:
     """80 channels x 16 levels; `stack` frames make a position of 80 x stack codebooks.
 
-    The last position of a chunk is filled up with silence (level 0): nothing that was said is
-    dropped, not even from a chunk shorter than a position.
+    The last position of a chunk is filled up with level 0: nothing that was said is dropped, not
+    even from a chunk shorter than a position. No sound has that level, for the floor of the
+    magnitude keeps digital silence at level 1, so filling can be told from speech.
     """
 
     family = "dmel"
@@ -135,7 +136,7 @@ class DMel:
         """Of the numbers above: dMel has no other parameters."""
         numbers = [RATE, FFT, WINDOW, CHANNELS, LOWEST, HIGHEST, FLOOR, LEVELS]
         numbers += [FIRST_LEVEL, LEVEL_STEP, self.grid.hop, self.grid.stack]
-        return bytes_digest(canonical_json(["dmel", 1, *numbers, "reflect", "silence"]).encode())
+        return bytes_digest(canonical_json(["dmel", 1, *numbers, "reflect", "filled"]).encode())
 
     def encode(self, pcm: Pcm16, rate: int) -> npt.NDArray[np.uint8]:
         """Levels [positions, 80 x stack] of one chunk, frame by frame and channel by channel."""

@@ -62,7 +62,7 @@ class LogMelFeatures:
     def __call__(self, pcm: Pcm16, rate: int) -> Float32:
         lowest, highest = dmel.centres()[[0, -1]]
         mel = np.clip(self._mel(heard(pcm, rate, dmel.RATE)), lowest, highest)
-        return dmel.stacked(mel - lowest, self.grid.stack)  # filled up with silence, as dMel is
+        return dmel.stacked(mel - lowest, self.grid.stack)  # filled up as dMel is
 
     @functools.cached_property
     def _mel(self) -> dmel.LogMel:

@@ -80,6 +80,7 @@ class LocalModel:
                 self.family, "needs the package transformers: pip install transformers"
             )
         import transformers
+        from huggingface_hub.errors import StrictDataclassError
 
         quiet: Any = transformers.utils.logging.disable_progress_bar
         quiet()
@@ -87,7 +88,15 @@ class LocalModel:
             return getattr(transformers, what).from_pretrained(
                 str(self.folder), local_files_only=True, trust_remote_code=False, **options
             )
-        except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            RuntimeError,
+            KeyError,
+            ImportError,
+            StrictDataclassError,
+        ) as error:
             raise self.wrong(f"cannot be loaded: {error}") from error
 
     @contextlib.contextmanager
