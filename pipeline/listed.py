@@ -48,7 +48,7 @@ def write_sources(store: Store, result: RunResult) -> None:
 def read_sources(store: Store, compose_key: str, stream: str) -> list[Listed]:
     """The sources of a stream. Raises `FileNotFoundError` where the run left none."""
     data = store.get(sources_name(compose_key, stream))
-    return from_table(pq.read_table(io.BytesIO(data)), Listed)
+    return from_table(pq.ParquetFile(io.BytesIO(data)).read(use_threads=False), Listed)
 
 
 def _rows(stream: StreamResult) -> list[Listed]:

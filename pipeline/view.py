@@ -189,7 +189,7 @@ class View:
         for entry in self.shards:
             if (entry.stream, entry.split) == (self.stream, document.split):
                 data = self.store.get(f"{folder}/{index_name(entry.name)}")
-                table = pq.read_table(io.BytesIO(data))
+                table = pq.ParquetFile(io.BytesIO(data)).read(use_threads=False)
                 rows = table.filter(pc.equal(table["key"], document.id))
                 for row in index_rows(rows):
                     return Place(f"{folder}/{entry.name}", row)

@@ -71,7 +71,7 @@ def index_rows(table: pa.Table) -> list[IndexRow]:
 def read_index(data: bytes, where: str) -> list[IndexRow]:
     """The rows of an index. Raises `ShardError` where it is none, or its rows make no sense."""
     try:
-        rows = index_rows(pq.read_table(io.BytesIO(data)))
+        rows = index_rows(pq.ParquetFile(io.BytesIO(data)).read(use_threads=False))
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise ShardError("bad_index", f"{where}: not an index of format 1: {error}") from error
     end, last = 0, ""

@@ -105,14 +105,15 @@ class Made:
     def curate(self, *more: str) -> Said:
         said = speechloom(
             *("curate", "--data", self.table, "--recipe", self.recipe, "--out", self.out),
-            *("--workers", "1", *more),
+            *("--workers", "1", "--part", "10min", *more),
         )
         assert said.code == 0, said.err
         return said
 
     def plan(self, *more: str) -> Said:
         return speechloom(
-            *("plan", "--data", self.table, "--recipe", self.recipe, "--out", self.out), *more
+            *("plan", "--data", self.table, "--recipe", self.recipe, "--out", self.out),
+            *("--part", "10min", *more),
         )
 
 

@@ -8,6 +8,7 @@ step or a random write, and what is left must be what an undisturbed run leaves.
 import dataclasses
 import random
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -55,7 +56,7 @@ class Hostile:
     def __exit__(self, *_: object) -> None:
         weave.close_models()
 
-    def start(self, workers: int) -> None:
+    def start(self, workers: int, steps: Sequence[Any] = ()) -> None:
         """Nobody has to be started."""
 
     def run(self, job: Any, parts: Any, workers: int) -> dict[str, int]:
