@@ -164,7 +164,7 @@ def read_weights(path: str) -> dict[str, float]:
     """Weights by document id: JSON `{id: weight}`, or Parquet with columns `id` and `weight`."""
     try:
         if path.endswith(".parquet"):
-            table = pq.read_table(path, columns=["id", "weight"])
+            table = pq.ParquetFile(path).read(columns=["id", "weight"], use_threads=False)
             ids, values = table["id"].to_pylist(), table["weight"].to_pylist()
             if len(set(ids)) != len(ids):
                 raise ValueError("an id stands twice")

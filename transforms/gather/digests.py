@@ -119,7 +119,7 @@ class DigestMemory:
     def from_bytes(cls, data: bytes) -> "DigestMemory":
         """What `to_bytes` gave. Raises `DigestsUnreadable` for anything else."""
         try:
-            table = pq.read_table(pa.BufferReader(data), use_threads=False)
+            table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise DigestsUnreadable(f"the stored digests cannot be read: {error}") from error
         if not table.schema.equals(_SCHEMA, check_metadata=True):
