@@ -51,7 +51,7 @@ def serve(connection: Connection, parent: int) -> None:
             break
         job, parts = message
         if job is None:
-            _preload(weave, parts)
+            _preload(weave, parts, connection)
             continue
         try:
             counters = weave.run(
@@ -64,15 +64,18 @@ def serve(connection: Connection, parent: int) -> None:
     weave.close_models()
 
 
-def _preload(weave: Any, steps: Sequence[Step]) -> None:
+def _preload(weave: Any, steps: Sequence[Step], connection: Connection) -> None:
     """Load the models of steps to come, while there is nothing else to do.
 
-    What fails here fails again, and is told, where the step itself is set up.
+    A failure is logged and ends no run: the step may have nothing to do. Where it has, its set-up
+    loads the model again, fails again, and stops the run.
     """
     for step in steps:
         try:
             weave.model_of(step)
-        except Exception:
+        except Exception as error:  # models of others raise anything
+            said = f"{step.name()}: {type(error).__name__}: {error}"
+            connection.send(("not preloaded", said))
             return
 
 

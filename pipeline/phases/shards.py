@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -178,7 +178,7 @@ def _member(store: Store, hear_key: str, tar: str, offset: int, size: int) -> by
     return fetch_from(store, hear_key, ref)
 
 
-def document_samples(document: Document, fetch: object) -> Pcm16 | None:
+def document_samples(document: Document, fetch: Callable[[str, int, int], bytes]) -> Pcm16 | None:
     """The samples of a document's chunks end to end; None for a text-only document.
 
     `fetch(tar, offset, size)` gives the bytes of a FLAC member.
@@ -188,7 +188,7 @@ def document_samples(document: Document, fetch: object) -> Pcm16 | None:
         ref = chunk.audio
         if ref is None or chunk.modality == "text":
             continue
-        data = fetch(ref.tar, ref.offset, ref.size)  # type: ignore[operator]
+        data = fetch(ref.tar, ref.offset, ref.size)
         blocks.append(flac.decode(data, ref.start, ref.end))
     if not blocks:
         return None
