@@ -171,6 +171,7 @@ class Curator:
         self._tell("phase", {"phase": phase, "parts": len(parts), "seconds": planned})
         if not parts:
             return
+        job = dataclasses.replace(job, hints=self.recipe.hints(phase))
         with phase_lock(self.store, *(lock or (phase, key)), self.run_id):
             if phase == "gather" and planned < HERE_SECONDS:
                 counted = self._here(job, parts)

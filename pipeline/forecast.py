@@ -81,6 +81,7 @@ class ModelState:
     step: str
     engine: str
     missing: str = ""  # why, and what to do
+    bytes: int = 0  # of memory, in each worker that runs the step
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -120,6 +121,7 @@ class Plan:
     workers: int
     wall_seconds: float
     disk: Disk
+    resources: Mapping[str, Mapping[str, str]]  # phase -> Beam's resource hints
 
     @property
     def missing(self) -> tuple[ModelState, ...]:
@@ -159,6 +161,7 @@ def forecast(recipe: Recipe, options: Options) -> Plan:
         workers=workers,
         wall_seconds=wall + (costs.START_SECONDS if busy else 0.0),
         disk=planner.disk(workers),
+        resources={phase: recipe.hints(phase) for phase in sorted(recipe.resources)},
     )
 
 
@@ -173,7 +176,13 @@ def _models(recipe: Recipe) -> Iterable[ModelState]:
                 missing = " ".join(str(error).split())
             engines = ", ".join(costs.engines(step))
             if engines or missing or step.name() == "language":
-                yield ModelState(stream=name, step=step.name(), engine=engines, missing=missing)
+                yield ModelState(
+                    stream=name,
+                    step=step.name(),
+                    engine=engines,
+                    missing=missing,
+                    bytes=costs.cost(step).bytes,
+                )
         if recipe.shards.tokens:
             missing = ""
             try:

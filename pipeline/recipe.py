@@ -77,7 +77,7 @@ class Resources(pydantic.BaseModel):
 
     They belong to a phase and never to a step: steps with different hints cannot be fused, and
     audio would cross a shuffle. They change where work is done, never what comes out, so they are
-    in no key; the local runner has one machine and no use for them.
+    in no key; the local runner has one machine and ignores them.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, strict=True, extra="forbid")

@@ -1,6 +1,7 @@
 """Jobs whose parts are one function each: gather, arrange, shard."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 from schemas.store import Store
@@ -27,6 +28,7 @@ class SimpleJob:
     run: str
     device: str
     scratch: str | None = None
+    hints: Mapping[str, str] = dataclasses.field(default_factory=dict)  # see `Job`
 
     def run_part(self, part: Any) -> None:
         raise NotImplementedError

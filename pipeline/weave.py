@@ -14,7 +14,7 @@ It runs everything in this process, as one of several workers with a queue of pa
 import contextlib
 import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -157,24 +157,28 @@ class _Whole(beam.DoFn):
         yield part.id
 
 
+def _hinted(job: Job | SimpleJob, transform: Any) -> Any:
+    return transform.with_resource_hints(**job.hints) if job.hints else transform
+
+
 def graph(
     pipeline: beam.Pipeline,
     job: Job | SimpleJob,
     parts: Sequence[Any],
     deal: bool,
-    hints: Mapping[str, str] | None = None,
 ) -> Any:
     """The transforms of a phase. `deal` lets a distributed runner spread the parts.
 
-    `hints` (`Recipe.hints`) are the same on every transform after the deal, or they could not be
-    fused; only a distributed runner gets any.
+    The job's resource hints are on every transform alike: with differing ones they could not be
+    fused. A runner that has no use for them ignores them.
     """
 
     def hinted(do: beam.DoFn) -> Any:
-        transform = beam.ParDo(do)
-        return transform.with_resource_hints(**hints) if hints else transform
+        return _hinted(job, beam.ParDo(do))
 
-    started = pipeline | f"{job.phase}/parts" >> beam.Create(list(parts), reshuffle=deal)
+    started = pipeline | f"{job.phase}/parts" >> _hinted(
+        job, beam.Create(list(parts), reshuffle=deal)
+    )
     if isinstance(job, SimpleJob):
         return started | f"{job.phase}/run" >> hinted(_Whole(job))
     flowing = started | f"{job.phase}/open" >> hinted(_Open(job))
@@ -201,9 +205,9 @@ def _group_with(options: Sequence[str], job: SelectJob) -> Any:
         label = f"select/{step.name()}-{place}"
         _ = (
             pipeline
-            | f"{label}/keys" >> beam.Create(list(keyed), reshuffle=False)
-            | f"{label}/gather" >> beam.GroupByKey()
-            | f"{label}/settle" >> beam.MapTuple(settle)
+            | f"{label}/keys" >> _hinted(job, beam.Create(list(keyed), reshuffle=False))
+            | f"{label}/gather" >> _hinted(job, beam.GroupByKey())
+            | f"{label}/settle" >> _hinted(job, beam.MapTuple(settle))
         )
         pipeline.run().wait_until_finish()
         return [select.from_ipc(job.store.get(entry.name)) for entry in job.store.list(folder)]
@@ -226,9 +230,8 @@ def run(
     parts: Sequence[Any],
     notify: Notify | None = None,
     options: Sequence[str] = ("--runner=FnApiRunner",),
-    hints: Mapping[str, str] | None = None,
 ) -> dict[str, int]:
-    """Run a phase over parts. Returns Beam's counters. The local runner gets no resource hints.
+    """Run a phase over parts, with the job's resource hints. Returns Beam's counters.
 
     Raises what a step raised: a bug stops the run, with the record's id.
     """
@@ -246,7 +249,7 @@ def run(
                 _tell("committed", (part.id, part.seconds))
             return {"select/commits": len(parts)}
         pipeline = beam.Pipeline(options=PipelineOptions(list(options)))
-        graph(pipeline, job, parts, deal=not local, hints=None if local else hints)
+        graph(pipeline, job, parts, deal=not local)
         result = pipeline.run()
         result.wait_until_finish()
         return counters(result)

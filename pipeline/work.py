@@ -14,7 +14,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -86,6 +86,7 @@ class Job:
     device: str
     scratch: str | None = None  # folder for worker scratch; None: the system's
     scratch_bytes: int = 8 << 30  # cap for one recording's samples
+    hints: Mapping[str, str] = dataclasses.field(default_factory=dict)  # `Recipe.hints` of it
 
     @property
     def row_schema(self) -> pa.Schema:

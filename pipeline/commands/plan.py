@@ -120,11 +120,15 @@ def _models(plan: Plan) -> list[str]:
     found = []
     for model in plan.models:
         name = f"{model.stream}: {model.step}" + (f" {model.engine}" if model.engine else "")
-        found.append(
-            f"models     {name}: {'MISSING, ' + model.missing if model.missing else 'here'}"
-        )
+        state = "MISSING, " + model.missing if model.missing else "here"
+        if model.bytes and plan.workers and not model.missing:
+            state += f", {plan.workers} x {size(model.bytes)} of memory"
+        found.append(f"models     {name}: {state}")
     if plan.missing:
         found.append("           what comes after cannot be planned without them")
+    for phase, hints in plan.resources.items():
+        told = ", ".join(f"{name} {value}" for name, value in hints.items())
+        found.append(f"resources  {phase}: {told or 'none'} (the direct runner ignores them)")
     return found
 
 

@@ -12,7 +12,7 @@ from pipeline.forecast import forecast, worker_count
 from pipeline.locks import phase_lock
 from pipeline.recipe import load_recipe
 from schemas.store import Store
-from tests.commands.made import Made, Said, listing
+from tests.commands.made import ROOT, Made, Said, listing, speechloom
 from transforms.engines import voice
 
 
@@ -170,3 +170,21 @@ def test_data_that_cannot_be_used_are_refused(made: Made, tmp_path: Path) -> Non
     said = Made(tmp_path / "none.csv", made.recipe, tmp_path / "out").plan()
     assert said.code == 2
     assert "does not exist" in said.err
+
+
+def test_models_times_workers_and_resource_hints_are_shown(tmp_path: Path) -> None:
+    hints = ("--set", "resources={annotate: {min_ram: 16GB}, hear: {}}")
+    arguments = ("--data", str(ROOT / "samples"), "--out", str(tmp_path / "out"), "--workers", "2")
+    told = speechloom("plan", *arguments, *hints)
+    assert told.code == 0, told.err
+    lines = [" ".join(line.split()) for line in told.out.splitlines()]
+    assert "models web: diarize resemblyzer: here, 2 x 490.0 MB of memory" in lines
+    assert "resources annotate: min_ram 16GB (the direct runner ignores them)" in lines
+    assert "resources hear: none (the direct runner ignores them)" in lines
+    (memory,) = [line for line in lines if line.startswith("memory")]
+    assert "for each of 2 workers" in memory
+    found = json.loads(speechloom("plan", *arguments, *hints, "--json").out)
+    assert found["resources"] == {"annotate": {"min_ram": "16GB"}, "hear": {}}
+    bytes_of = {(m["step"], m["engine"]): m["bytes"] for m in found["models"]}
+    assert bytes_of["diarize", "resemblyzer"] == 490_000_000
+    assert found["worker_bytes"] > sum(bytes_of.values())
