@@ -29,6 +29,7 @@ class Vocabulary:
     text: int  # size of the text tokenizer
     codebooks: int = 1
     levels: int = 0  # entries of each codebook; 0: text only
+    pad: int | None = None  # the level that only fills delayed frames up, and is never a target
 
     @property
     def markers_first(self) -> int:

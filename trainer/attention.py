@@ -1,0 +1,72 @@
+"""Causal attention inside pieces: SDPA with a dense mask, or FlexAttention with a block mask.
+
+A position sees the positions of its own piece up to itself, and nothing else. Padding is a piece
+like any other (number -1): every position sees at least itself, so no softmax is empty and no NaN
+arises. The dense mask costs length x length for each pack, whatever the pieces; FlexAttention skips
+blocks that are masked and wants a GPU and compilation.
+"""
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from trainer.model_settings import ModelSettings
+from trainer.rotary import rotate
+
+
+def document_mask(piece: torch.Tensor, kind: Literal["sdpa", "flex"]) -> Any:
+    """Who sees whom, from pieces [packs, length]: bool [packs, 1, length, length], or a BlockMask.
+
+    True at [pack, 0, q, k] where q may see k.
+    """
+    packs, length = piece.shape
+    if kind == "sdpa":
+        same = piece[:, :, None] == piece[:, None, :]
+        return same.tril()[:, None]
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    def sees(pack: Any, head: Any, q: Any, k: Any) -> Any:
+        return (q >= k) & (piece[pack, q] == piece[pack, k])
+
+    return create_block_mask(sees, packs, None, length, length, device=piece.device)
+
+
+class Attention(nn.Module):
+    """Grouped-query attention with rotary positions."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__()
+        width, heads, kv_heads, head, _ = settings.sizes
+        self.kind = settings.attention
+        self.heads, self.kv_heads, self.head = heads, kv_heads, head
+        self.query = nn.Linear(width, heads * head, bias=settings.qkv_bias)
+        self.key = nn.Linear(width, kv_heads * head, bias=settings.qkv_bias)
+        self.value = nn.Linear(width, kv_heads * head, bias=settings.qkv_bias)
+        self.out = nn.Linear(heads * head, width, bias=False)
+
+    def forward(
+        self, x: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor], mask: Any
+    ) -> torch.Tensor:
+        packs, length, _ = x.shape
+        query = self._split(self.query(x), self.heads)
+        key = self._split(self.key(x), self.kv_heads)
+        value = self._split(self.value(x), self.kv_heads)
+        query, key = rotate(query, *turn), rotate(key, *turn)
+        if self.kind == "flex":
+            from torch.nn.attention.flex_attention import flex_attention
+
+            found = flex_attention(
+                query, key, value, block_mask=mask, enable_gqa=self.heads != self.kv_heads
+            )
+        else:
+            if self.heads != self.kv_heads:  # repeated: few SDPA kernels share keys by themselves
+                key = key.repeat_interleave(self.heads // self.kv_heads, dim=1)
+                value = value.repeat_interleave(self.heads // self.kv_heads, dim=1)
+            found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return self.out(found.transpose(1, 2).reshape(packs, length, self.heads * self.head))
+
+    def _split(self, x: torch.Tensor, heads: int) -> torch.Tensor:
+        packs, length, _ = x.shape
+        return x.view(packs, length, heads, self.head).transpose(1, 2)
