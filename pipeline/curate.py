@@ -47,6 +47,7 @@ from schemas.store import Store
 from transforms.gather.found import DataError, Found, shown
 from transforms.gather.listing import find
 from transforms.hear.decode import Decode
+from transforms.step import Step
 
 SECONDS_PER_WORKER = 300.0  # planned audio that pays for the start of one more worker
 HERE_SECONDS = 1e9 / gathering.BYTES_PER_SECOND  # a gigabyte: digested in about a second
@@ -162,10 +163,12 @@ class Curator:
         job: Any,
         parts: Sequence[Any],
         lock: tuple[str, str] | None = None,
+        then: Sequence[Step] = (),
     ) -> None:
         """Run a job over parts under the phase's lock; nothing where there is nothing to do.
 
-        `lock`: another phase and key to hold instead of its own.
+        `lock`: another phase and key to hold instead of its own. `then`: steps of the next phase,
+        whose models a worker that is done here may load.
         """
         planned = sum(part.seconds for part in parts)
         self._tell("phase", {"phase": phase, "parts": len(parts), "seconds": planned})
@@ -176,7 +179,8 @@ class Curator:
             if phase == "gather" and planned < HERE_SECONDS:
                 counted = self._here(job, parts)
             else:
-                counted = self._workers.run(job, parts, self._worker_count(planned, len(parts)))
+                count = self._worker_count(planned, len(parts))
+                counted = self._workers.run(job, parts, count, then)
         for name, value in counted.items():
             self.counters[name] = self.counters.get(name, 0) + value
 
@@ -226,7 +230,7 @@ class Curator:
         if parts:  # new files will be heard: let the workers that it takes get ready meanwhile
             planned = sum(part.seconds for part in parts)
             count = self._worker_count(planned, len(todo))
-            self._workers.start(count, (*line.hear, *line.annotate))
+            self._workers.start(count, line.hear)  # what was only touched needs no more
         job = GatherJob(crawl=line.crawl, **self._common(key))
         # All recipes share what is known of files, and looking twice does no harm: only runs that
         # would hear the same exclude each other, or two recipes could not start side by side.
@@ -260,7 +264,7 @@ class Curator:
     def _hear(self, line: StreamOutline, counted: Census) -> Ledger:
         members = outlines.hear_members(counted)
         job = HearJob(seed=self.recipe.seed, steps=line.hear, **self._common(line.hear_key))
-        return self._record_phase("hear", line.hear_key, job, members)
+        return self._record_phase("hear", line.hear_key, job, members, then=line.annotate)
 
     def _annotate(self, line: StreamOutline, counted: Census, heard: Ledger) -> Ledger:
         members = outlines.annotate_members(counted, heard)
@@ -272,10 +276,17 @@ class Curator:
         )
         return self._record_phase("annotate", line.annotate_key, job, members)
 
-    def _record_phase(self, phase: str, key: str, job: Any, members: Sequence[Any]) -> Ledger:
+    def _record_phase(
+        self,
+        phase: str,
+        key: str,
+        job: Any,
+        members: Sequence[Any],
+        then: Sequence[Step] = (),
+    ) -> Ledger:
         known = ledger(self.store, phase, key)
         parts = plan_parts(members, known.done.keys(), target_of(self.options, members))
-        self._work(phase, key, job, parts)
+        self._work(phase, key, job, parts, then=then)
         commits.compact(self.store, phase, key)
         known = ledger(self.store, phase, key) if parts else known
         _all_done(phase, [m.id for m in members], known)

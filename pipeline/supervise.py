@@ -98,12 +98,19 @@ class Workers:
         """
         while len(self._lanes) < workers:
             self._lanes.append(_Lane(*self._start()))
-            if steps:
-                with contextlib.suppress(BrokenPipeError):  # it died already: run sees that
-                    self._lanes[-1].connection.send((None, list(steps)))
+            self._preload(self._lanes[-1], steps)
 
-    def run(self, job: Any, parts: Sequence[Any], workers: int) -> dict[str, int]:
+    def _preload(self, lane: _Lane, steps: Sequence[Step]) -> None:
+        if steps:
+            with contextlib.suppress(BrokenPipeError):  # it died already: run sees that
+                lane.connection.send((None, list(steps)))
+
+    def run(
+        self, job: Any, parts: Sequence[Any], workers: int, then: Sequence[Step] = ()
+    ) -> dict[str, int]:
         """Run a phase over parts on at most `workers` processes. Returns summed counters.
+
+        A process that has nothing left to do loads the models of `then` while others still work.
 
         Raises `RunFailedError` where a step failed or a worker cannot start, and
         `ConservationError` where one lost something.
@@ -119,6 +126,7 @@ class Workers:
                 if kind == "finished":
                     lane.busy = False
                     totals.update(value)
+                    self._preload(lane, then)
                 elif kind == "failed":
                     if value["type"] == ConservationError.__name__:
                         raise ConservationError(value["message"])

@@ -84,10 +84,10 @@ def test_a_run_hands_each_phase_its_hints_and_the_results_stay(
     jobs: dict[str, Any] = {}
     run = supervise.Workers.run
 
-    def watched(self: Any, job: Any, parts: Sequence[Any], workers: int) -> dict[str, int]:
+    def watched(self: Any, job: Any, parts: Sequence[Any], *more: Any) -> dict[str, int]:
         jobs[job.phase] = job
         graphs[job.phase] = environments(job, parts)
-        return run(self, job, parts, workers)
+        return run(self, job, parts, *more)
 
     monkeypatch.setattr(supervise.Workers, "run", watched)
     shards = []
