@@ -28,7 +28,8 @@ REQUIRED = {
 FOLLOWS = {
     "segment": ("decode",),
     "gate": ("segment",),
-    "transcribe": ("diarize",),
+    "cues": ("diarize",),
+    "transcribe": ("diarize", "cues"),
     "align": ("transcribe",),
     "sentences": ("transcribe", "align"),
 }

@@ -61,7 +61,7 @@ def _rows(stream: StreamResult) -> list[Listed]:
 
 
 def _kept(source: Source, recording: str) -> Listed:
-    given = (source.channel, source.text, source.speaker, source.language)
+    given = (source.channel, source.text, source.speaker, source.language, source.cues)
     return Listed(
         id=source.id,
         uri=source.uri,

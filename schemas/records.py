@@ -9,6 +9,7 @@ Samples never travel in records.
 import dataclasses
 import math
 import re
+from collections.abc import Sequence
 from typing import Literal
 
 from schemas.ids import digest_of
@@ -47,6 +48,19 @@ def _check_span(record: object, start: float, end: float) -> None:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Cue:
+    """A stretch of a recording with the text that was given for it; seconds from its start."""
+
+    start: float
+    end: float
+    text: str
+    speaker: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_span(self, self.start, self.end)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
     """Something asked for. Many sources may hold one recording, and the reverse.
 
@@ -63,6 +77,7 @@ class Source:
     speaker: str | None = None
     language: str | None = None
     channel: int | None = None  # from 0; None: all channels of the recording
+    cues: tuple[Cue, ...] = ()  # timed text, by start, none overlapping; instead of `text`
 
     def __post_init__(self) -> None:
         _check_id(self, "id")
@@ -104,6 +119,7 @@ class Task:
     speaker: str | None = None
     language: str | None = None
     seconds: float = 0.0  # of stored speech; for balancing only, not part of the id
+    cues: tuple[Cue, ...] = ()  # timed text, by start, none overlapping; instead of `text`
 
     def __post_init__(self) -> None:
         _check_id(self, "id")
@@ -116,9 +132,11 @@ def task_id(
     text: str | None,
     speaker: str | None,
     language: str | None,
+    cues: Sequence[Cue] = (),
 ) -> str:
     """The id of a task: a digest of the recording and of what was given for it."""
-    return digest_of("task", recording, channel, text, speaker, language)
+    timed = [[[cue.start, cue.end, cue.text, cue.speaker] for cue in cues]] if cues else []
+    return digest_of("task", recording, channel, text, speaker, language, *timed)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

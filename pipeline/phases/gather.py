@@ -168,7 +168,7 @@ def census(pairs: Sequence[tuple[Found, Recording | Drop]]) -> Census:
         if answer.id not in recordings:
             recordings[answer.id] = dataclasses.replace(answer, uri=source.uri)
             paths[answer.id] = found.path
-        given = (source.channel, source.text, source.speaker, source.language)
+        given = (source.channel, source.text, source.speaker, source.language, source.cues)
         name = task_id(answer.id, *given)
         tasks[name] = Task(
             id=name,
@@ -178,6 +178,7 @@ def census(pairs: Sequence[tuple[Found, Recording | Drop]]) -> Census:
             speaker=source.speaker,
             language=source.language,
             seconds=answer.seconds,
+            cues=source.cues,
         )
         sources_of.setdefault(name, []).append(source)
     return Census(

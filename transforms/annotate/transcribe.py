@@ -9,8 +9,9 @@ an engine may batch them and still cannot see a neighbour. Every answer is kept 
 - `cheap_first`: the next engine is asked only where the one before was `unsure`, and the last one
   asked decides, also when it heard nothing.
 
-A text that was given for a recording is dealt to its clips by `deal`, decides in every mode and is
-never topped up by a recognizer: a clip that is left without a word has no text. A clip without text
+A text that was given for a recording is dealt to its clips by `deal` (timed text cue by cue, see
+`cues`), decides in every mode and is never topped up by a recognizer: a clip that is left without
+a word has no text. A clip without text
 leaves as a drop. So does a clip that a device had no room for: another engine's text in its place
 would make results depend on what else ran there.
 """
@@ -26,6 +27,7 @@ import pydantic
 
 from schemas.records import Clip, Drop, Task, TimesOrigin, Transcript, Word, frames
 from transforms.annotate import rover
+from transforms.annotate.cues import dealt
 from transforms.engines import recognizer
 from transforms.engines.models import ModelError
 from transforms.engines.whisper import WhisperSettings
@@ -217,7 +219,9 @@ class Transcribe(RecordStep):
         language = (task.language if task is not None else None) or self.language
         in_time = sorted(records, key=lambda clip: (clip.start, clip.end, clip.channel, clip.id))
         shares: Sequence[str | None] = [None] * len(in_time)
-        if in_time and text is not None and text.strip():
+        if in_time and task is not None and task.cues:
+            shares = dealt(task.cues, in_time)
+        elif in_time and text is not None and text.strip():
             shares = recognizer.deal(text, [clip.seconds for clip in in_time])
         return [
             _Hearing(

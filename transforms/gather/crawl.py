@@ -62,6 +62,8 @@ class Crawl(Step):
         "link_loop": "a link that leads back to a folder it lies in, or to itself",
         "link_repeat": "a link to a folder that is walked under another name",
         "duplicate_row": "an earlier row of the table says the same",
+        "bad_cues": "the file that the table's column `cues` names is no WebVTT or SubRip that can "
+        "be read",
         "changed": "the file changed while it was read; run again when it is complete",
     }
 

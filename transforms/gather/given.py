@@ -1,6 +1,7 @@
 """What a row of a table gives: a path, and what its owner knows of the file.
 
-Columns: one of audio, path, uri, file; then text, speaker, licence (or license), language, channel.
+Columns: one of audio, path, uri, file; then text or cues, speaker, licence (or license), language,
+channel. `cues` names a WebVTT or SubRip file that says what is said when (`cue_files`).
 Nothing is guessed: an unknown column is an error that names the nearest known one, unless its name
 begins with x_ or the recipe ignores it. An empty cell, or one of blanks, is a value not given.
 """
@@ -18,7 +19,7 @@ from transforms.gather.table import rows
 
 PATHS = ("audio", "path", "uri", "file")
 LICENCES = ("licence", "license")
-OTHERS = ("text", "speaker", "language", "channel")
+OTHERS = ("text", "cues", "speaker", "language", "channel")
 KNOWN = (*PATHS, *OTHERS, *LICENCES)
 
 MAX_TEXT = 100_000  # characters; near 2 hours of speech at 15 a second
@@ -29,6 +30,7 @@ MAX_CHANNEL = 255
 _ALSO_CALLED = {
     "audio": ("audio_filepath", "audio_file", "audio_path", "filename", "file_name", "filepath"),
     "text": ("transcript", "transcription", "sentence", "caption", "normalized_text"),
+    "cues": ("subtitles", "captions", "vtt", "srt", "webvtt", "transcript_file"),
     "speaker": ("speaker_id", "client_id", "voice", "spk"),
     "language": ("lang", "locale", "language_id"),
 }
@@ -48,12 +50,14 @@ class Given:
     licence: str | None = None
     language: str | None = None
     channel: int | None = None
+    cues: str | None = None  # a path, as `path`
 
     def digest(self) -> str:
         """Equal for rows that say the same, wherever they stand."""
         path = self.path.encode("utf-8", "surrogateescape").hex()
         others = (self.text, self.speaker, self.licence, self.language, self.channel)
-        return digest_of("row", path, *others)
+        cues = [self.cues.encode("utf-8", "surrogateescape").hex()] if self.cues else []
+        return digest_of("row", path, *others, *cues)
 
 
 def given(table: str, ignore: Sequence[str]) -> Iterator[Given]:
@@ -111,6 +115,13 @@ def _given(where: str, place: int, values: dict[str, Any]) -> Given:
     if path is None:
         raise DataError(where, f"column {name!r} is empty", "Each row names a file.")
     licence = next((key for key in values if key in LICENCES), "licence")
+    cues = _text(where, "cues", values.get("cues"), MAX_PATH)
+    if cues is not None and (values.get("text") or "").strip():
+        raise DataError(
+            where,
+            "both text and cues are given",
+            "Leave one of them empty: cues say the words and when they are said.",
+        )
     return Given(
         place=place,
         path=_local(where, name, path),
@@ -119,6 +130,7 @@ def _given(where: str, place: int, values: dict[str, Any]) -> Given:
         licence=_text(where, licence, values.get(licence), MAX_NAME),
         language=_language(where, values.get("language")),
         channel=_channel(where, values.get("channel")),
+        cues=None if cues is None else _local(where, "cues", cues),
     )
 
 

@@ -17,8 +17,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from schemas.records import Source, source_id
+from schemas.records import Cue, Source, source_id
 from transforms.gather.crawl import Crawl
+from transforms.gather.cue_files import CueError, read_cues
 from transforms.gather.entry import Verdict, judge, resolve, trouble, within
 from transforms.gather.found import DataError, Found, dropped, file_uri, shown, uri_of, walked
 from transforms.gather.given import Given, given
@@ -139,17 +140,36 @@ def _rows(table: str, crawl: Crawl, suspects: frozenset[int]) -> Iterator[Found]
     for row in given(table, crawl.ignore_columns):
         path = os.path.join(folder, row.path)
         uri = _row_uri(row.path, folder, real_folder)
-        source = _row_source(table, row, uri)
-        verdict: Verdict | None
+        cues, verdict = _row_cues(row, folder, real_folder, crawl)
+        source = _row_source(table, row, uri, cues)
         digest = row.digest()
         if int(digest[:16], 16) in suspects and seen.setdefault(digest, row.place) != row.place:
             verdict = ("duplicate_row", f"the same as row {seen[digest]}")
-        else:
+        elif verdict is None:
             verdict = _row_verdict(path, real_folder, crawl)
         if verdict is None:
             yield Found(source=source, path=path)
         else:
             yield Found(source=source, drop=dropped(source, *verdict))
+
+
+def _row_cues(
+    row: Given, folder: str, real_folder: str, crawl: Crawl
+) -> tuple[tuple[Cue, ...], Verdict | None]:
+    """The timed text that a row names; or why the row must leave. Never audio without its text."""
+    if row.cues is None:
+        return (), None
+    path, verdict = resolve(os.path.join(folder, row.cues))
+    if verdict is not None:
+        return (), (verdict[0], f"the file of cues {shown(row.cues)}")
+    if not within(path, real_folder) and not crawl.follow_links:
+        return (), ("link_out", "the path of the cues leads out of the table's folder")
+    try:
+        return read_cues(path), None
+    except CueError as error:
+        return (), ("bad_cues", f"{shown(row.cues)}:{error}")
+    except OSError as error:
+        return (), trouble(error)
 
 
 def _row_verdict(path: str, real_folder: str, crawl: Crawl) -> Verdict | None:
@@ -179,7 +199,7 @@ def _row_uri(path: str, folder: str, real_folder: str) -> str:
     return uri_of(os.path.normpath(path))
 
 
-def _row_source(table: str, row: Given, uri: str) -> Source:
+def _row_source(table: str, row: Given, uri: str, cues: tuple[Cue, ...]) -> Source:
     provenance = f"{shown(os.path.basename(table))}:{row.place}"
     return Source(
         id=source_id(uri, provenance),
@@ -190,6 +210,7 @@ def _row_source(table: str, row: Given, uri: str) -> Source:
         speaker=row.speaker,
         language=row.language,
         channel=row.channel,
+        cues=cues,
     )
 
 
