@@ -70,7 +70,12 @@ class Data:
         self.vocabulary = (
             Vocabulary(text=text.size)
             if speech is None
-            else Vocabulary(text=text.size, codebooks=speech.codebooks, levels=speech.levels)
+            else Vocabulary(
+                text=text.size,
+                codebooks=speech.codebooks,
+                levels=speech.levels,
+                pad=getattr(speech, "pad", None),
+            )
         )
         self.readers = {one.name: SetReader(one, settings, text, speech) for one in sets}
 

@@ -52,7 +52,7 @@ _NEVER = _Never()
 
 
 class Part(NamedTuple):
-    """Positions [first, last) of one fine chunk's tokens. Tokens are never made across chunks."""
+    """Frames [first, last) of one fine chunk's tokens. Tokens are never made across chunks."""
 
     chunk: int
     first: int
@@ -97,7 +97,7 @@ class Prepared:
         self.chunk_frames = (0, *ends)
         self.materialised = all(chunk.modality != "both" for chunk in fine)
         self.texts: dict[tuple[int, tuple[int, int]], tuple[int, ...]] = {}
-        self.positions: dict[int, int] = {}  # of whole fine chunks
+        self.positions: dict[int, int] = {}  # frames of whole fine chunks
         self.sides: dict[tuple[int, Side], Shown] = {}  # of whole chunks of the view
 
     def fine(self, first: int, last: int) -> tuple[int, int]:
@@ -141,7 +141,8 @@ class Drawing:
     def weight(self, prepared: Prepared) -> int:
         """About how many positions a draw of the whole document takes: the mean of both sides."""
         total = EDGES + sum(
-            self._whole(prepared, fine) for fine in range(len(prepared.chunk_frames) - 1)
+            self._laid(self._whole(prepared, fine))
+            for fine in range(len(prepared.chunk_frames) - 1)
         )
         for place, chunk in enumerate(prepared.view):
             total += len(self._ids(prepared, place, (0, len(chunk.text))))
@@ -176,7 +177,7 @@ class Drawing:
             ids = self._ids(prepared, place, piece.characters)
         if piece.side == "speech" or hidden:
             parts = self._parts(prepared, place, piece)
-        spoken = sum(part.last - part.first for part in parts)
+        spoken = sum(self._laid(part.last - part.first) for part in parts)
         if piece.side == "text":
             words = len(chunk.text[slice(*piece.characters)].split())
             return Shown("text", place, len(ids), spoken, ids, (), 0.0, words)
@@ -216,6 +217,9 @@ class Drawing:
             if part.first < part.last:
                 found.append(part)
         return tuple(found)
+
+    def _laid(self, frames: int) -> int:
+        return 0 if self._speech is None else self._speech.laid(frames)
 
     def _whole(self, prepared: Prepared, fine: int) -> int:
         if fine not in prepared.positions:

@@ -49,13 +49,15 @@ class Positions:
 
     A tokenizer with a `grid` (`schemas.token_frames.FrameGrid`) is asked through it, so that
     stored tokens and those encoded anew lie alike; one with `frames(samples, rate)` is asked that;
-    any other encodes silence of that length, once per length.
+    any other encodes silence of that length, once per length. These count frames; one with
+    `laid(frames)` (`trainer.orders`) says how many positions a part of so many takes.
     """
 
     def __init__(self, tokenizer: Any, grid: FrameGrid | None = None) -> None:
         self._tokenizer = tokenizer
         self._grid: FrameGrid | None = grid or getattr(tokenizer, "grid", None)
         self._asked: Any = getattr(tokenizer, "frames", None)
+        self._laid: Any = getattr(tokenizer, "laid", None)
         self._known: dict[tuple[int, int], int] = {}
 
     def of(self, samples: int, rate: int) -> int:
@@ -70,6 +72,10 @@ class Positions:
             silence = np.zeros(samples, np.int16)
             self._known[samples, rate] = len(self._tokenizer.encode(silence, rate))
         return self._known[samples, rate]
+
+    def laid(self, frames: int) -> int:
+        """Positions of a part of `frames`, in the order of its codes: as many, if none is set."""
+        return frames if self._laid is None else int(self._laid(frames))
 
     def border(self, sample: int, samples: int, rate: int) -> int:
         """Positions of a chunk of `samples` that lie before its `sample`: 0 to all of them."""

@@ -15,6 +15,7 @@ from trainer.data_settings import DataError, DataSettings
 from trainer.drawing import Drawing, Part, Prepared
 from trainer.encoding import Codes, Positions, SpeechTokenizer, TextTokenizer, encoded
 from trainer.order import Drawn, Order, read_weights
+from trainer.orders import Ordered
 from trainer.shard_sets import ShardSet
 from trainer.sound import decode_ranges
 
@@ -33,8 +34,10 @@ class SetReader:
         speech: SpeechTokenizer | None,
     ) -> None:
         self.shards, self.name = shards, shards.name
-        self._speech = speech
-        self.stored = _stored(shards, speech)
+        self._order = speech if isinstance(speech, Ordered) else None
+        source = speech if self._order is None else self._order.source
+        self._speech = source
+        self.stored = _stored(shards, source)
         weights = shards.settings.weights
         self.order = Order(shards, run, None if weights is None else read_weights(weights))
         positions = None
@@ -84,6 +87,11 @@ class SetReader:
         """The codes `[positions, codebooks]` of parts of a document, in the order of time."""
         if not parts:
             return []
+        found = self._frames(drawn, prepared, parts)
+        return found if self._order is None else [self._order.lay(codes) for codes in found]
+
+    def _frames(self, drawn: Drawn, prepared: Prepared, parts: list[Part]) -> list[Codes]:
+        """The same as the tokenizer gave them, before any order."""
         if self.stored is not None:
             held = self._stored_codes(drawn, self.stored)
             starts = self.drawing(drawn).starts(prepared)

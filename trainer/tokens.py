@@ -91,7 +91,12 @@ def vocabulary(text: int, speech: SpeechTokenizer | None) -> Vocabulary:
         raise ValueError(
             f"tokenizer {speech.name} has {speech.levels} levels; packs hold up to 65,536"
         )
-    return Vocabulary(text=text, codebooks=speech.codebooks, levels=speech.levels)
+    return Vocabulary(
+        text=text,
+        codebooks=speech.codebooks,
+        levels=speech.levels,
+        pad=getattr(speech, "pad", None),
+    )
 
 
 def deduplicated(units: Codes) -> tuple[Codes, npt.NDArray[np.int64]]:
