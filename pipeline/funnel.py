@@ -19,6 +19,7 @@ from pipeline.report.content import DropCount, FunnelRow
 from pipeline.work import ConservationError
 from schemas.records import frames
 from schemas.store import Store
+from transforms.select.filter import Filter
 from transforms.step import registry
 
 _NOUNS = {
@@ -58,7 +59,8 @@ def meaning(step: str, reason: str) -> str:
     found = registry().get(step)
     if found is None:  # a phase: what no step of it saw
         return PHASE_REASONS.get(reason, "")
-    return found.reasons.get(reason, found.reasons.get(reason.removesuffix("_unknown"), ""))
+    named = "A rule that the recipe gives this name." if issubclass(found, Filter) else ""
+    return found.reasons.get(reason, found.reasons.get(reason.removesuffix("_unknown"), named))
 
 
 def _drop_counts(step: str, drops: pa.Table) -> tuple[DropCount, ...]:

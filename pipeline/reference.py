@@ -180,7 +180,9 @@ def _form(form: dict[str, Any], definitions: dict[str, Any]) -> str:
     """A JSON Schema as a few words."""
     if "$ref" in form:
         name = form["$ref"].rsplit("/", 1)[-1]
-        return _form(definitions[name], definitions)
+        if name not in definitions:
+            return "the same again"  # a model inside itself
+        return _form(definitions[name], {k: v for k, v in definitions.items() if k != name})
     branches = form.get("anyOf") or form.get("oneOf")
     if branches:
         said = list(dict.fromkeys(_form(branch, definitions) for branch in branches))

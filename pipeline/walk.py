@@ -280,6 +280,8 @@ class Walk:
             yield from _verdict(verdict)
             return
         yield f"  kept, split {verdict['split']}"
+        if verdict["reason"] is not None:
+            yield from _verdict(verdict, "would have been dropped")
         yield "compose"
         for document in self.view.documents(clip.task):
             places = [n for n, chunk in enumerate(document.chunks) if chunk.clip == clip.id]
@@ -331,9 +333,9 @@ def plain(line: str) -> str:
     return clean.line(line.replace(figures.NARROW, " ")).rstrip()
 
 
-def _verdict(verdict: dict[str, Any]) -> Iterator[str]:
+def _verdict(verdict: dict[str, Any], became: str = "DROPPED") -> Iterator[str]:
     yield (
-        f"    DROPPED by {verdict['step']}: {verdict['reason']}, {verdict['seconds']:.3f} s"
+        f"    {became} by {verdict['step']}: {verdict['reason']}, {verdict['seconds']:.3f} s"
         f"{_against(verdict['score'], verdict['threshold'])}{_detail(verdict['detail'])}"
     )
     words = meaning(verdict["step"], verdict["reason"])

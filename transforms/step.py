@@ -16,7 +16,7 @@ import functools
 import importlib
 import pkgutil
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -26,7 +26,8 @@ import pydantic
 
 import transforms
 from schemas import ids
-from schemas.records import Recording, Task
+from schemas.records import Drop, Recording, Task
+from schemas.tables import arrow_schema
 
 Phase = Literal["gather", "hear", "annotate", "measure", "select", "compose"]
 PHASES: tuple[Phase, ...] = ("gather", "hear", "annotate", "measure", "select", "compose")
@@ -154,9 +155,25 @@ class Filtering(Step):
         """The columns of the joined table that `judge` reads; checked when the run is planned."""
         raise NotImplementedError(f"{type(self).__name__} must define needs")
 
-    def judge(self, rows: pa.Table) -> pa.Table:
-        """The rows that leave, as a table of `Drop` (`schemas.tables.arrow_schema(Drop)`)."""
+    def survey(self, rows: pa.Table) -> pa.Table:
+        """What of a block must be known together with all others before any row is judged; no rows
+        where nothing must."""
+        return pa.table({})
+
+    def limits(self, surveys: Iterable[pa.Table]) -> pa.Table:
+        """What `judge` needs to know of all rows, from the surveys of all blocks in any order."""
+        return pa.table({})
+
+    def judge(self, rows: pa.Table, limits: pa.Table | None = None) -> pa.Table:
+        """The rows that leave, as a table of `Drop` (`schemas.tables.arrow_schema(Drop)`).
+
+        Without `limits`, `rows` are all rows that there are.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define judge")
+
+    def notes(self, rows: pa.Table, limits: pa.Table | None = None) -> pa.Table:
+        """The rows that would leave if this step were not told to drop nothing, as `Drop`s."""
+        return arrow_schema(Drop).empty_table()
 
 
 class Grouping(Step):

@@ -1,10 +1,11 @@
 """select: rows in, verdicts out; no audio. Each row stays, or leaves by one named reason.
 
 The steps run in the order of the recipe, each over the rows that are still alive. A filter judges
-a block by itself. Deduplication compares rows across blocks: keys travel as packed Arrow blocks by
-the prefix of their hash (never one key-value per row), are gathered by a Beam group-by, and what
-loses is written before the next step begins. Verdicts are written per block, and the phase's
-manifest last: its presence is the commit.
+a block by itself, once it knows what must be known of all rows (quantiles); one that drops nothing
+leaves a note on what it would have dropped. Deduplication compares rows across blocks: keys travel
+as packed Arrow blocks by the prefix of their hash (never one key-value per row), are gathered by a
+Beam group-by, and what loses is written before the next step begins. Verdicts are written per
+block, and the phase's manifest last: its presence is the commit.
 """
 
 import dataclasses
@@ -70,6 +71,11 @@ def verdicts_name(key: str, block: str) -> str:
     return f"{layout.phase_folder('select', key)}/verdicts/{block}.arrow"
 
 
+def limits_name(key: str, place: int) -> str:
+    """The quantiles that the step at `place` judged by."""
+    return f"{layout.phase_folder('select', key)}/limits/{place}.arrow"
+
+
 def manifest_name(key: str) -> str:
     return f"{layout.phase_folder('select', key)}/manifest.json"
 
@@ -114,11 +120,14 @@ def run_select(job: SelectJob, blocks: Sequence[Block], group: Any) -> None:
     `group(step, label, keyed)` gathers packed keys by prefix and gives each partition's losers.
     """
     drops: dict[str, list[pa.Table]] = {}  # block id -> what left it, step by step
+    notes: dict[str, list[pa.Table]] = {}  # block id -> what would have left it
     alive = {block.id: joined(job.store, block, job.measures) for block in blocks}
     for place, step in enumerate(job.steps):
         if isinstance(step, Filtering):
+            limits = _limits(job, place, step, alive.values())
             for block in blocks:
-                left = step.judge(alive[block.id])
+                left = step.judge(alive[block.id], limits)
+                notes.setdefault(block.id, []).append(step.notes(alive[block.id], limits))
                 alive[block.id] = _without(alive[block.id], left["id"])
                 drops.setdefault(block.id, []).append(left)
         elif isinstance(step, Grouping):
@@ -135,10 +144,19 @@ def run_select(job: SelectJob, blocks: Sequence[Block], group: Any) -> None:
     split = next((step for step in job.steps if isinstance(step, Split)), Split())
     splits = _splits(split, job.seed, [alive[block.id] for block in blocks])
     for block, assigned in zip(blocks, splits, strict=True):
-        table = _verdicts(alive[block.id], assigned, drops.get(block.id, []))
+        noted = notes.get(block.id, [])
+        table = _verdicts(alive[block.id], assigned, drops.get(block.id, []), noted)
         job.store.put_if_absent(verdicts_name(job.key, block.id), to_ipc(table))
     manifest = {"blocks": [block.id for block in blocks], "format": 1}
     job.store.put_if_absent(manifest_name(job.key), json.dumps(manifest).encode())
+
+
+def _limits(job: SelectJob, place: int, step: Filtering, tables: Iterable[pa.Table]) -> pa.Table:
+    """What a filter must know of all rows before it judges one; kept beside the verdicts."""
+    limits = step.limits([step.survey(rows) for rows in tables])
+    if limits.num_rows:
+        job.store.put_if_absent(limits_name(job.key, place), to_ipc(limits))
+    return limits
 
 
 def _without(rows: pa.Table, ids: Any) -> pa.Table:
@@ -158,8 +176,13 @@ def _splits(split: Split, seed: int, tables: Sequence[pa.Table]) -> list[pa.Arra
     ]
 
 
-def _verdicts(kept: pa.Table, splits: pa.Array, drops: Sequence[pa.Table]) -> pa.Table:
-    """Kept and dropped rows of a block, in the order of their ids."""
+def _verdicts(
+    kept: pa.Table, splits: pa.Array, drops: Sequence[pa.Table], notes: Sequence[pa.Table]
+) -> pa.Table:
+    """Kept and dropped rows of a block, in the order of their ids.
+
+    A kept row carries the first reason by which a filter that drops nothing would have let it go.
+    """
     stays = {
         "id": kept["id"],
         "task": kept["task"],
@@ -167,10 +190,10 @@ def _verdicts(kept: pa.Table, splits: pa.Array, drops: Sequence[pa.Table]) -> pa
         "split": splits,
         "seconds": seconds_of(kept),
     }
+    noted = pa.concat_tables([*notes, DROP.empty_table()])
+    place = pc.index_in(kept["id"], value_set=noted["id"].combine_chunks())  # the first
     nothing = {
-        field.name: pa.nulls(kept.num_rows, field.type)
-        for field in VERDICT
-        if field.name not in stays
+        field.name: noted[field.name].take(place) for field in VERDICT if field.name not in stays
     }
     tables = [pa.table([({**stays, **nothing})[n] for n in VERDICT.names], schema=VERDICT)]
     for left in drops:

@@ -1,18 +1,25 @@
 """Drop the clips that miss a threshold, each with the first condition that it failed.
 
 Conditions are judged in one fixed order, that of `conditions.py` (length, text quality, language,
-sound, text rates, trust in the text, further sound, then `where` by column name), so that a clip
-that fails several has one reason, whatever order the recipe writes them in. Every condition is off
-until it is set; "guard" in a description is a limit that `benchmarks/guard.py` measures.
+sound, text rates, trust in the text, further sound, text quality, then `where` by column name and
+`rules` by their names), so that a clip that fails several has one reason, whatever order the recipe
+writes them in. Every condition is off until it is set; "guard" in a description is a limit that
+`benchmarks/guard.py` measures.
 
 A score may be unknown: silence has no SNR, two words have no language. What cannot be judged is
 kept by default, because a drop must be able to name a value; `missing: drop` turns it round, and
 such drops carry the reason with `_unknown` behind it. Where the text is too short to tell its
 language, the language that the clip carries (given in the table, or said by the recognizer)
 stands in; a language tag counts by its first part ("en-GB" is "en").
+
+`rules` are conditions of your own on any column, alone or combined by `all_of`, `any_of` and `not`:
+limits, quantiles (over all rows that reach this step, or over those of each source), lists, files
+of lists, and RE2 patterns. The rule's name is the reason; score and threshold are those of the
+condition that decided. A NaN score is an unknown one.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -20,13 +27,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pydantic
 
+from transforms.select import quantiles
 from transforms.select.columns import known_columns, require
 from transforms.select.conditions import CONDITIONS, MEANINGS, Bounds
 from transforms.select.drops import SECONDS_COLUMNS, clip_seconds, drops_table, no_drops
-from transforms.select.predicates import Predicate
+from transforms.select.judging import judged, rule_needs, wanted_by
+from transforms.select.predicates import Mask, Predicate
+from transforms.select.quantiles import Wanted
+from transforms.select.rules import Rule, leaves, lines_of
 from transforms.step import Filtering
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
+_RULE = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
 
 class Filter(Filtering):
@@ -144,11 +156,15 @@ class Filter(Filtering):
         None,
         description="Further conditions by column: `<measure>.<column>` or a field of the clip",
     )
+    rules: dict[str, Rule] | None = pydantic.Field(
+        None,
+        description="Further conditions by a name of your own, which is the reason of their drops",
+    )
     missing: Literal["keep", "drop"] = pydantic.Field(
         "keep", description="What happens where a condition's value is unknown (ours)"
     )
     score_only: bool = pydantic.Field(
-        False, description="Drop nothing; the thresholds only show in the report (ours)"
+        False, description="Drop nothing; verdicts say what would have left (ours)"
     )
 
     @pydantic.model_validator(mode="after")
@@ -167,7 +183,21 @@ class Filter(Filtering):
                 raise ValueError(
                     f"language {code!r} is not an ISO 639 code of two or three small letters"
                 )
+        for name in self.rules or {}:
+            if not _RULE.fullmatch(name) or name in self.reasons or name.endswith("_unknown"):
+                raise ValueError(
+                    f"{name!r} cannot name a rule: small letters, digits and _ (at most 48), no "
+                    "reason that a filter has already, and not ending in _unknown"
+                )
         return self
+
+    def fingerprint(self) -> dict[str, str] | None:
+        """The digests of the files that rules name."""
+        found: dict[str, str] = {}
+        for rule in (self.rules or {}).values():
+            for leaf in leaves(rule):
+                found |= {p: lines_of(p)[1] for p in (leaf.allow_file, leaf.deny_file) if p}
+        return dict(sorted(found.items())) or None
 
     @staticmethod
     def conditions() -> tuple[tuple[str, str, str], ...]:
@@ -192,9 +222,10 @@ class Filter(Filtering):
         return tuple(found)
 
     def needs(self) -> frozenset[str]:
-        """What `judge` reads. Raises `TypeError` where `where` puts limits on what has none."""
+        """What `judge` reads. Raises `TypeError` where a limit does not fit its column, and where
+        a list cannot be read."""
         found = {"id", "task"} | SECONDS_COLUMNS
-        kinds = known_columns() if self.where else {}
+        kinds = known_columns() if self.where or self.rules else {}
         for predicate in self.predicates():
             if predicate.column != "seconds":
                 found.add(predicate.column)
@@ -206,27 +237,72 @@ class Filter(Filtering):
                     f"filter.where: {predicate.column!r} is no number, so it has no "
                     f"{predicate.kind}; use allow or deny"
                 )
+        for name, rule in sorted((self.rules or {}).items()):
+            found |= rule_needs(name, rule, kinds)
         return frozenset(found)
 
-    def judge(self, rows: pa.Table) -> pa.Table:
+    def wanted(self) -> tuple[Wanted, ...]:
+        """The quantiles that have to be known before a row can be judged."""
+        return tuple(
+            sorted({w for rule in (self.rules or {}).values() for w in wanted_by(rule)}, key=str)
+        )
+
+    def survey(self, rows: pa.Table) -> pa.Table:
+        if not self.wanted():
+            return super().survey(rows)
         require(self.name(), self.needs(), rows.column_names)
-        if self.score_only or not rows.num_rows:
+        seconds = _seconds(rows)
+        pairs = dict.fromkeys((wanted.column, wanted.per) for wanted in self.wanted())
+        return pa.concat_tables(
+            quantiles.survey(
+                seconds if column == "seconds" else rows[column],
+                column,
+                per,
+                None if per is None else rows[per],
+            )
+            for column, per in pairs
+        )
+
+    def limits(self, surveys: Iterable[pa.Table]) -> pa.Table:
+        return quantiles.limits(surveys, self.wanted())
+
+    def judge(self, rows: pa.Table, limits: pa.Table | None = None) -> pa.Table:
+        found = self._judge(rows, limits)
+        return no_drops() if self.score_only else found
+
+    def notes(self, rows: pa.Table, limits: pa.Table | None = None) -> pa.Table:
+        return self._judge(rows, limits) if self.score_only else no_drops()
+
+    def _judge(self, rows: pa.Table, limits: pa.Table | None) -> pa.Table:
+        require(self.name(), self.needs(), rows.column_names)
+        if not rows.num_rows:
             return no_drops()
-        seconds = pa.chunked_array([pa.array(clip_seconds(rows))])
+        if limits is None and self.wanted():
+            limits = self.limits([self.survey(rows)])  # these rows are all there are
+        seconds = _seconds(rows)
         undecided = np.ones(rows.num_rows, np.bool_)
         found, places = [], []
+
+        def leave(mask: Mask, predicate: Predicate, reason: str) -> None:
+            at = np.flatnonzero(mask & undecided)
+            if len(at):
+                values = self._values(rows, predicate, seconds)
+                found.append(self._drops(rows, at, values, seconds, predicate, reason))
+                places.append(at)
+                undecided[at] = False
+
         for predicate in self.predicates():
-            values = self._values(rows, predicate, seconds)
-            fails, unknown = predicate.judge(values)
-            groups = [(fails, predicate.code)]
+            fails, unknown = predicate.judge(self._values(rows, predicate, seconds))
+            leave(fails, predicate, predicate.code)
             if self.missing == "drop":
-                groups.append((unknown, f"{predicate.code}_unknown"))
-            for mask, reason in groups:
-                at = np.flatnonzero(mask & undecided)
-                if len(at):
-                    found.append(self._drops(rows, at, values, seconds, predicate, reason))
-                    places.append(at)
-                    undecided[at] = False
+                leave(unknown, predicate, f"{predicate.code}_unknown")
+        for name, rule in sorted((self.rules or {}).items()):
+            deciders, truth = judged(rule, name, rows, seconds, limits)
+            for number, predicate in enumerate(deciders):
+                mine = truth.decided_by == number
+                leave(mine & (truth.value < 0), predicate, name)
+                if self.missing == "drop":
+                    leave(mine & (truth.value == 0), predicate, f"{name}_unknown")
         if not found:
             return no_drops()
         in_row_order = pa.array(np.argsort(np.concatenate(places), kind="stable"))
@@ -261,6 +337,10 @@ class Filter(Filtering):
             reason=reason,
             seconds=seconds.take(indices),
             score=predicate.scores(chosen),
-            threshold=predicate.threshold(),
+            threshold=predicate.threshold(at),
             detail=predicate.details(chosen),
         )
+
+
+def _seconds(rows: pa.Table) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.array(clip_seconds(rows))])
