@@ -38,14 +38,20 @@ class Part:
 
     id: str
     members: tuple[Member, ...]
+    step: str | None = None  # the one step to run, of steps that need not go together; None: all
 
     @property
     def seconds(self) -> float:
         return sum(member.seconds for member in self.members)
 
-    def alone(self, member: Member) -> "Part":
+    @property
+    def attempt(self) -> str:
+        """What its attempts are noted by: commits of two steps may share an id, attempts not."""
+        return self.id if self.step is None else f"{self.id}-{self.step}"
+
+    def alone(self, member: Member, step: str | None = None) -> "Part":
         """The part of one of its members by itself: what a crashing part is split into."""
-        return Part(id=part_id([member.id], "alone"), members=(member,))
+        return Part(id=part_id([member.id], "alone"), members=(member,), step=step)
 
 
 def part_id(ids: Iterable[str], salt: str = "") -> str:

@@ -119,6 +119,10 @@ class Job:
     def is_committed(self, part: Part) -> bool:
         return self.store.size(layout.commit_name(self.phase, self.key, part.id)) is not None
 
+    def pieces(self, part: Part) -> list[Part]:
+        """What a part that ended its workers is split into, so that only the culprit is lost."""
+        return [part.alone(member) for member in part.members]
+
     def give_up(self, part: Part) -> None:
         """Commit the members of a part as dead letters: they end any process that tries them."""
         seconds = {member.id: self.entrance_seconds(member) for member in part.members}
@@ -143,7 +147,7 @@ def crashed(root: str, step: str, seconds: float) -> Drop:
 
 def attempts(job: Job, part: Part) -> int:
     """Attempts at a part that this run has noted."""
-    prefix = f"{part.id}.{job.run}."
+    prefix = f"{part.attempt}.{job.run}."
     names = job.store.list(layout.attempts_folder(job.phase, job.key))
     return sum(entry.name.rsplit("/", 1)[1].startswith(prefix) for entry in names)
 
@@ -156,22 +160,21 @@ def begin(job: Job, part: Part) -> int:
     """
     number = attempts(job, part) + 1
     note = json.dumps({"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}).encode()
-    name = layout.attempt_name(job.phase, job.key, part.id, job.run, number)
+    name = layout.attempt_name(job.phase, job.key, part.attempt, job.run, number)
     while not job.store.put_if_absent(name, note):
         number += 1
-        name = layout.attempt_name(job.phase, job.key, part.id, job.run, number)
+        name = layout.attempt_name(job.phase, job.key, part.attempt, job.run, number)
     return number
 
 
 def admit(job: Job, part: Part) -> Iterator[Part]:
-    """The parts to work on in place of `part`: itself, or its members alone after crashes."""
+    """The parts to work on in place of `part`: itself, or its pieces after crashes."""
     if job.is_committed(part):
         return
     if begin(job, part) <= ATTEMPTS:
         yield part
         return
-    for member in part.members:
-        single = part.alone(member)
+    for single in job.pieces(part):
         if job.is_committed(single):
             continue
         if begin(job, single) <= ATTEMPTS:
@@ -200,6 +203,8 @@ def close_part(work: Work) -> None:
 
 def run_step(job: Job, step: Step, model: Any, work: Work) -> list[Tally]:
     """Put one step over every root of a part. Returns its tallies, one per root."""
+    if work.part.step not in (None, step.name()):
+        return []
     tallies = []
     for root in work.roots:
         started = time.perf_counter()

@@ -84,9 +84,19 @@ class MeasureJob(Job):
             for clip in clips_of(self.store, name).get(member.id, ())
         ]
 
+    def _keyed(self, part: Part) -> list[tuple[Measure, str]]:
+        """The measures that a part is about, each with its key."""
+        pairs = zip(self.measures, self.keys, strict=True)
+        return [(one, key) for one, key in pairs if part.step in (None, one.name())]
+
+    def pieces(self, part: Part) -> list[Part]:
+        """By measure too: one that ends its process takes no other's scores along."""
+        names = [measure.name() for measure, _ in self._keyed(part)]
+        return [part.alone(member, name) for member in part.members for name in names]
+
     def commit(self, work: Work) -> bool:
         won = False
-        for measure, key in zip(self.measures, self.keys, strict=True):
+        for measure, key in self._keyed(work.part):
             scores = [s for root in work.roots for s in root.scores.get(measure.name(), [])]
             tallies = (t for root in work.roots for t in root.tallies if t.step == measure.name())
             content = Content(
@@ -102,7 +112,7 @@ class MeasureJob(Job):
 
     def give_up(self, part: Part) -> None:
         """Scores that are not known: the clips go on, and a filter judges them as unknown."""
-        for measure, key in zip(self.measures, self.keys, strict=True):
+        for measure, key in self._keyed(part):
             unknown = (None,) * len(measure.columns)
             clips = {member.id: self._clips(member) for member in part.members}
             scores = [Scores(id=c.id, values=unknown) for found in clips.values() for c in found]
@@ -120,7 +130,7 @@ class MeasureJob(Job):
     def is_committed(self, part: Part) -> bool:
         return all(
             self.store.size(layout.commit_name(self.phase, key, part.id)) is not None
-            for key in self.keys
+            for _, key in self._keyed(part)
         )
 
 

@@ -48,7 +48,7 @@ class Here:
     def start(self, workers: int, steps: Sequence[Any] = ()) -> None:
         """Nobody has to be started."""
 
-    def run(self, job: Any, parts: Sequence[Any], workers: int) -> dict[str, int]:
+    def run(self, job: Any, parts: Sequence[Any], *_: Any) -> dict[str, int]:
         return weave.run(job, parts, notify=self._observe)
 
 

@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
+from pipeline import commits, layout
+from pipeline.pointers import read_pointers
+from schemas.records import Drop
 from schemas.shard_reader import read_shard
+from schemas.store import Store
 from tests.laws import made_corpus, runs
 from tests.laws.made_corpus import Row
 
@@ -81,9 +85,22 @@ def test_a_record_that_kills_its_worker_is_given_up_alone(
 
 
 def test_a_clip_that_kills_a_measure_has_an_unknown_score(data: Path, tmp_path: Path) -> None:
-    done = run(data, tmp_path, "text_rate", "stumble: {speaker: b}")
+    """Its own score alone: the measures beside it are computed, in whatever order they stand."""
+    done = run(data, tmp_path, "clipping", "stumble: {speaker: b}")
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("a worker died (signal SIGABRT)") == 4  # twice as a part, twice alone
     assert sources(tmp_path / "out") == {"a.wav", "b.wav", "c.wav", "d.wav"}
+    store = Store(tmp_path / "out")
+    (keys,) = (pointer.streams["web"] for pointer in read_pointers(store))
+    unknown, dropped = {}, []
+    for key in keys.measure:
+        names = [entry.name for entry in store.list(layout.commits_folder("measure", key))]
+        tables = [commits.column(store, name, "row") for name in names]
+        column = tables[0].column_names[-1]
+        unknown[column] = sum(table[column].null_count for table in tables)
+        dropped += [drop for name in names for drop in commits.records(store, name, "drop", Drop)]
+    assert [(drop.step, drop.reason) for drop in dropped] == [("stumble", "crash")]
+    assert unknown.pop("value") > 0 and set(unknown.values()) == {0} and len(unknown) == 3
 
 
 def test_a_bug_stops_the_run_and_names_the_record(data: Path, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ class Hostile:
     def start(self, workers: int, steps: Sequence[Any] = ()) -> None:
         """Nobody has to be started."""
 
-    def run(self, job: Any, parts: Any, workers: int) -> dict[str, int]:
+    def run(self, job: Any, parts: Any, *_: Any) -> dict[str, int]:
         schedule = [*parts, *parts]
         self.chance.shuffle(schedule)
         for part in schedule:
