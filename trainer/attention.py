@@ -6,6 +6,8 @@ arises. The dense mask costs length x length for each pack, whatever the pieces;
 blocks that are masked and wants a GPU and compilation.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -30,7 +32,25 @@ def document_mask(piece: torch.Tensor, kind: Literal["sdpa", "flex"]) -> Any:
     def sees(pack: Any, head: Any, q: Any, k: Any) -> Any:
         return (q >= k) & (piece[pack, q] == piece[pack, k])
 
-    return create_block_mask(sees, packs, None, length, length, device=piece.device)
+    make = _compiled(create_block_mask, piece.device.type)
+    return make(sees, packs, None, length, length, device=piece.device.type)
+
+
+def _flex(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Any) -> torch.Tensor:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    if query.device.type == "cpu" and torch.is_grad_enabled():
+        raise ValueError("attention: flex cannot train on a CPU (torch 2.11); set attention: sdpa")
+    found: torch.Tensor = _compiled(flex_attention, query.device.type)(
+        query, key, value, block_mask=mask, enable_gqa=query.shape[1] != key.shape[1]
+    )
+    return found
+
+
+@functools.cache
+def _compiled(function: Callable[..., Any], device: str) -> Callable[..., Any]:
+    """As it is on a CPU; elsewhere compiled, without which it holds all scores in memory."""
+    return function if device == "cpu" else torch.compile(function, dynamic=False)
 
 
 class Attention(nn.Module):
@@ -55,17 +75,16 @@ class Attention(nn.Module):
         value = self._split(self.value(x), self.kv_heads)
         query, key = rotate(query, *turn), rotate(key, *turn)
         if self.kind == "flex":
-            from torch.nn.attention.flex_attention import flex_attention
-
-            found = flex_attention(
-                query, key, value, block_mask=mask, enable_gqa=self.heads != self.kv_heads
-            )
+            found = _flex(query, key, value, mask)
         else:
             if self.heads != self.kv_heads:  # repeated: few SDPA kernels share keys by themselves
                 key = key.repeat_interleave(self.heads // self.kv_heads, dim=1)
                 value = value.repeat_interleave(self.heads // self.kv_heads, dim=1)
             found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return self.out(found.transpose(1, 2).reshape(packs, length, self.heads * self.head))
+        joined: torch.Tensor = self.out(
+            found.transpose(1, 2).reshape(packs, length, self.heads * self.head)
+        )
+        return joined
 
     def _split(self, x: torch.Tensor, heads: int) -> torch.Tensor:
         packs, length, _ = x.shape

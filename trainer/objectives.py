@@ -179,13 +179,15 @@ def _by_rows(head: Any, state: torch.Tensor, wanted: torch.Tensor) -> torch.Tens
         flat = F.cross_entropy(logits.flatten(0, -2), wanted.flatten(), reduction="none")
         return flat.view(wanted.shape)
 
-    if len(state) <= ROWS or not torch.is_grad_enabled():
-        parts = [some(s, w) for s, w in zip(state.split(ROWS), wanted.split(ROWS), strict=True)]
-    else:
-        parts = [
-            checkpoint(some, s, w, use_reentrant=False)
-            for s, w in zip(state.split(ROWS), wanted.split(ROWS), strict=True)
-        ]
+    if len(state) <= ROWS:
+        return some(state, wanted)
+    parts = []
+    for first in range(0, len(state), ROWS):
+        part = (state[first : first + ROWS], wanted[first : first + ROWS])
+        if torch.is_grad_enabled():
+            parts.append(checkpoint(some, *part, use_reentrant=False))
+        else:
+            parts.append(some(*part))
     return torch.cat(parts)
 
 

@@ -41,4 +41,5 @@ class CodeHeads(nn.Module):
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """[..., width] to logits [..., codebooks, levels]."""
-        return F.linear(hidden, self.weight).unflatten(-1, (self.codebooks, self.levels))
+        found = F.linear(hidden, self.weight)
+        return found.view(*hidden.shape[:-1], self.codebooks, self.levels)
