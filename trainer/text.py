@@ -113,12 +113,13 @@ def _engine(path: Path, digest: str) -> _Json | _SentencePiece:
     return _Json(path, data) if path.suffix == ".json" else _SentencePiece(path, data)
 
 
-def train_bpe(texts: Iterable[str], size: int) -> str:
+def train_bpe(texts: Iterable[str], size: int, *, at_most: bool = False) -> str:
     """A byte-level BPE of `size` ids trained on texts, as the content of a `tokenizer.json`.
 
     Every text can be encoded, and decoding gives it back. The same texts in the same order give the
     same bytes. Words are split as by GPT-2; there are no special tokens, for markers belong to the
-    vocabulary. Raises `ValueError` where the texts have fewer than `size` distinct pieces.
+    vocabulary. Raises `ValueError` where the texts have fewer than `size` distinct pieces, unless
+    `at_most` takes what there is.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -132,7 +133,7 @@ def train_bpe(texts: Iterable[str], size: int) -> str:
         vocab_size=size, initial_alphabet=alphabet, show_progress=False, min_frequency=2
     )
     tokenizer.train_from_iterator(texts, trainer)
-    if tokenizer.get_vocab_size() < size:
+    if tokenizer.get_vocab_size() < size and not at_most:
         raise ValueError(
             f"these texts give a byte-level BPE of {tokenizer.get_vocab_size()} ids and no more: "
             f"ask for at most that, or give more text than {size} needs"

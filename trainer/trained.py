@@ -1,0 +1,91 @@
+"""A model as a run left it, with everything needed to use it: for evaluation and export."""
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from schemas.settings import SettingsError
+from trainer import checkpoint
+from trainer.checkpoint import Checkpoint, CheckpointError
+from trainer.config import Config, of_json
+from trainer.distributed import Ranks
+from trainer.encoding import SpeechTokenizer
+from trainer.loop import CHECKPOINTS
+from trainer.model import Decoder
+from trainer.opening import kept_text_tokenizer, opened_speech
+from trainer.pack import Vocabulary
+from trainer.shard_sets import open_sets
+from trainer.text import FileTokenizer
+from trainer.tokens import vocabulary as vocabulary_of
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """A decoder and what gives it its ids. In eval mode, float32."""
+
+    decoder: Decoder
+    config: Config
+    vocabulary: Vocabulary
+    text: FileTokenizer
+    speech: SpeechTokenizer | None
+    step: int
+    path: Path  # of the checkpoint
+
+
+def open_trained(path: Path | str, device: torch.device | str = "cpu") -> Trained:
+    """The model of a run's OUT (its newest checkpoint), or of one checkpoint's folder.
+
+    A speech tokenizer that is known by stored tokens alone needs the run's shards; nothing else
+    does. Raises `CheckpointError` for a checkpoint that is missing or not as it was written.
+    """
+    found = _found(Path(path))
+    state = checkpoint.read_state(found.path)
+    try:
+        config = of_json(state["config"], str(found.path / checkpoint.STATE))
+        vocabulary = Vocabulary(**state["vocabulary"])
+    except (KeyError, TypeError, SettingsError) as error:
+        raise CheckpointError(f"{found.path}: its state is not ours: {error}") from error
+    text = kept_text_tokenizer(found.path.parent.parent)
+    if (digest := state.get("facts", {}).get("text tokenizer")) != text.digest:
+        raise CheckpointError(
+            f"{text.path}: not the text tokenizer that {found.path} was trained with "
+            f"({str(digest)[:12]})"
+        )
+    speech = _speech(config)
+    if vocabulary_of(text.size, speech) != vocabulary:
+        raise CheckpointError(f"{found.path}: its tokenizers are not those it was trained with")
+    decoder = Decoder(config.model, vocabulary, config.seed)
+    weights = {f"model.{name}": w.detach() for name, w in decoder.named_parameters()}
+    checkpoint.load(found.path, weights, Ranks())
+    decoder.to(device).eval()
+    return Trained(
+        decoder=decoder,
+        config=config,
+        vocabulary=vocabulary,
+        text=text,
+        speech=speech,
+        step=found.step,
+        path=found.path,
+    )
+
+
+def _found(path: Path) -> Checkpoint:
+    if (path / checkpoint.COMPLETE).is_file():
+        same = [one for one in checkpoint.checkpoints(path.parent) if one.path.name == path.name]
+        if same:
+            return same[0]
+    found = checkpoint.newest(path / CHECKPOINTS)
+    if found is None:
+        raise CheckpointError(
+            f"{path}: neither a checkpoint nor the OUT of a run that has one; train first"
+        )
+    return found
+
+
+def _speech(config: Config) -> SpeechTokenizer | None:
+    try:
+        return opened_speech(config)
+    except ValueError:  # no engine of that name: known by its stored tokens alone
+        sets = open_sets(config.data)
+        return opened_speech(config, [e for one in sets for e in one.manifest.tokenizers])
