@@ -20,6 +20,7 @@ from pipeline.phases.annotate import fetch_from
 from pipeline.phases.hear import HearJob
 from pipeline.recipe import load_recipe
 from pipeline.work import Work, close_part, open_part, run_step
+from schemas.ids import bytes_digest
 from schemas.records import Recording, Segment, frames
 from schemas.store import Store
 from tests.laws import made_corpus, runs
@@ -51,7 +52,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, np
         pcm = made_corpus.voice(seed, 4.0 + seed)
         path = folder / f"{seed}.wav"
         made_corpus.write_file(path, made_corpus.wav(pcm))
-        found[f"{seed:064x}"] = (path, pcm)
+        found[bytes_digest(path.read_bytes())] = (path, pcm)
     return found
 
 

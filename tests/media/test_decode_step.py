@@ -1,6 +1,7 @@
 """The step: one Waveform per channel, or one Drop that says why; never both, never neither."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,39 @@ def test_a_file_that_changed_since_it_was_found(door: Door, tmp_path: Path) -> N
     (drop,), spool = decode(media.small("flac"), tmp_path, Decode(), door, size=5)
     assert drop.reason == "changed"
     assert not spool.channels()
+
+
+def test_other_bytes_of_the_same_size_and_time_are_noticed(door: Door, tmp_path: Path) -> None:
+    path = tmp_path / "bytes"
+    path.write_bytes(media.wav(b"\5\0" * 16000, rate=16000))
+    recording = Recording(
+        id=hashlib.sha256(path.read_bytes()).hexdigest(), uri="x",
+        size=path.stat().st_size, seconds=1.0,
+    )  # fmt: skip
+    state = path.stat()
+    path.write_bytes(media.wav(b"\6\0" * 16000, rate=16000))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    with FileSpool(tmp_path, 16000, 1 << 20) as spool:
+        scope = Scope(root=recording, seed=0, sink=spool, path=str(path))
+        (drop,) = Decode()([recording], door, scope)
+        assert not spool.channels()
+    assert (drop.reason, drop.seconds) == ("changed", 1.0)
+
+
+def test_a_file_that_is_written_to_while_it_is_decoded_is_dropped(
+    door: Door, tmp_path: Path
+) -> None:
+    class Meddled:
+        def decode(self, path: str, *more: object) -> object:
+            decoded = door.decode(path, *more)
+            with open(path, "r+b") as file:
+                file.seek(100)
+                file.write(b"\7\0")
+            return decoded
+
+    data = media.wav(b"\5\0" * 16000, rate=16000)
+    (drop,), _ = decode(data, tmp_path, Decode(), Meddled())
+    assert (drop.reason, drop.detail) == ("changed", "it was written to while it was decoded")
 
 
 def test_a_recording_beyond_the_scratch_is_dropped(door: Door, tmp_path: Path) -> None:
