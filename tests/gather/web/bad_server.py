@@ -270,10 +270,11 @@ async def agent(asked: Asked, out: asyncio.StreamWriter) -> None:
 
 
 class BadServer:
-    """Runs in a thread of its own, on 127.0.0.1; counts what it is asked."""
+    """Runs in a thread of its own, on loopback; counts what it is asked."""
 
-    def __init__(self, routes: dict[str, Route] | None = None) -> None:
+    def __init__(self, routes: dict[str, Route] | None = None, address: str = "127.0.0.1") -> None:
         self.routes = ROUTES if routes is None else routes
+        self._address = address
         self.asked: list[tuple[float, str, str]] = []  # time, host, path
         self.open = 0
         self._counts: dict[str, int] = {}
@@ -288,7 +289,7 @@ class BadServer:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._one, "127.0.0.1", 0))
+        server = self._loop.run_until_complete(asyncio.start_server(self._one, self._address, 0))
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()

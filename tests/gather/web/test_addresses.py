@@ -5,7 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ from transforms.gather.web.urls import Url, UrlError, canonical
 WEB = frozenset((80, 443))
 NONE = Exceptions()
 
-PRIVATE = """
+_PRIVATE = """
 0.0.0.0 0.1.2.3 10.0.0.1 10.255.255.255 100.64.0.1 127.0.0.1 127.1.2.3 127.255.255.255
 169.254.0.1 169.254.169.254 172.16.0.1 172.31.255.255 192.0.0.1 192.0.0.170 192.0.0.192
 192.0.2.1 192.88.99.1 192.168.0.1 192.168.255.255 198.18.0.1 198.51.100.1 203.0.113.1
@@ -28,7 +28,8 @@ PRIVATE = """
 ::ffff:0:127.0.0.1 64:ff9b::7f00:1 64:ff9b::a00:1 64:ff9b:1::1 100::1 2001::1 2001:db8::1
 2002:7f00:1:: 2002:a00:1:: 3fff::1 5f00::1 fc00::1 fd12:3456::1 fe80::1 fe80::1%eth0 fec0::1
 ff02::1 ff0e::1
-""".split()
+"""
+PRIVATE = _PRIVATE.split()
 
 PUBLIC = "1.1.1.1 8.8.8.8 93.184.216.34 172.32.0.1 192.169.0.1 2606:4700::1 2a00:1450:4001::1"
 
@@ -98,7 +99,7 @@ def canary() -> Iterator[Canary]:
 
 
 # ways to write loopback and the rest of what is private, as a host of a URL
-SPELLINGS = """
+_SPELLINGS = """
 127.0.0.1 127.1 127.0.1 127.0.0.01 0177.0.0.1 0x7f.0.0.1 0x7f000001 2130706433 017700000001
 0x7f.1 127.0.0.1. 127.000.000.001 127.0.0.2 127.255.255.254 0 0.0.0.0 0x0 00000000000
 localhost LOCALHOST localhost. localhost.localdomain ip6-localhost ip6-loopback
@@ -110,7 +111,8 @@ localhost LOCALHOST localhost. localhost.localdomain ip6-localhost ip6-loopback
 255.255.255.255 %31%32%37.0.0.1 127%2e0.0.1 \u2460\u2461\u2466.0.0.1 127\u30020.0.1
 \uff11\uff12\uff17.0.0.1 1\u00ad27.0.0.1 127.0.0.1%00 127.0.0.1%23 example.org@127.0.0.1
 user:pw@127.0.0.1 127.0.0.1\\@example.org [::1%25lo] [::1]: [v1.x]
-""".split()
+"""
+SPELLINGS = _SPELLINGS.split()
 
 
 async def _free(url: Url) -> None:
@@ -175,10 +177,8 @@ def test_a_name_that_turns_to_loopback_is_refused_at_the_socket(
 
     async def work() -> list[str]:
         codes = []
-        async with Client("testbot/1", ports=frozenset((canary.port,))) as client:
-            session: Any = client._session
-            session.connector._resolver = resolver
-            session.connector._use_dns_cache = False
+        ports, given_by = frozenset((canary.port,)), cast(Any, resolver)
+        async with Client("testbot/1", ports=ports, resolver=given_by) as client:
             for _ in range(3):
                 try:
                     url = canonical(f"http://rebinding.example:{canary.port}/")

@@ -32,6 +32,7 @@ ACCEPT_ENCODING = "gzip, deflate, br, zstd"
 READ = 1 << 16
 
 Permit = Callable[[Url], Awaitable[None]]  # raises FetchError where a hop must not be asked for
+Answered = Callable[[Url, float], None]  # a hop's server has answered, after so many seconds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,12 +88,15 @@ class Client:
         connections: int = 64,
         throttle: Callable[[int], Awaitable[None]] | None = None,
         trust: ssl.SSLContext | None = None,
+        resolver: "aiohttp.abc.AbstractResolver | None" = None,
     ) -> None:
         """`agent`: the whole User-Agent line. `throttle(bytes)`: waits as long as the bandwidth of
-        all fetches together asks for. `trust`: certificates to trust in place of the system's."""
+        all fetches together asks for. `trust`: certificates to trust in place of the system's.
+        `resolver`: of names, in place of the system's; what it says is judged like any answer."""
         self._agent, self._limits = agent, limits or Limits()
         self._guard = addresses.Guard(ports, allowed or addresses.Exceptions())
         self._connections, self._throttle, self._trust = connections, throttle, trust
+        self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "Client":
@@ -102,7 +106,8 @@ class Client:
             limit=self._connections,
             ssl=self._trust if self._trust is not None else True,
             socket_factory=self._guard,
-            ttl_dns_cache=60,
+            resolver=self._resolver,
+            use_dns_cache=False,  # names are asked anew: the guard judges each connection anyway
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -128,24 +133,34 @@ class Client:
         *,
         known: Known | None = None,
         limits: Limits | None = None,
+        answered: Answered | None = None,
     ) -> Answer:
-        """Fetch a URL into a file, which is written anew. Raises `FetchError`; the file is then
-        of no use."""
+        """Fetch a URL into a file, which is written anew. `answered` is told of each hop, when its
+        headers have come. Raises `FetchError`, and what `permit` raises; the file is then of no
+        use."""
         bounds = limits or self._limits
         try:
             async with asyncio.timeout(bounds.total):
                 with path.open("wb") as file:
-                    return await self._followed(url, file, permit, known or Known(), bounds)
+                    return await self._followed(
+                        url, file, permit, known or Known(), bounds, answered
+                    )
         except TimeoutError as error:
             raise FetchError("timeout", f"not done after {bounds.total:g} s") from error
 
     async def _followed(
-        self, url: Url, file: BinaryIO, permit: Permit, known: Known, bounds: Limits
+        self,
+        url: Url,
+        file: BinaryIO,
+        permit: Permit,
+        known: Known,
+        bounds: Limits,
+        answered: Answered | None,
     ) -> Answer:
         hops: list[str] = []
         while True:
             await permit(url)
-            fetch = _Fetch(url, file, bounds, self._throttle)
+            fetch = _Fetch(url, file, bounds, self._throttle, answered)
             location = await self._asked(fetch, known)
             if location is None:
                 return fetch.answer(tuple(hops))
@@ -170,6 +185,7 @@ class Client:
         import yarl
 
         assert self._session is not None
+        began = time.monotonic()
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=fetch.bounds.connect, sock_read=fetch.bounds.stall
         )
@@ -180,6 +196,8 @@ class Client:
                 headers=fetch.wishes(known),
                 timeout=timeout,
             ) as response:
+                if fetch.answered is not None:
+                    fetch.answered(fetch.url, time.monotonic() - began)
                 return await fetch.take(response)
         except addresses.Refused as error:
             raise FetchError("not_public", str(error)) from error
@@ -215,8 +233,9 @@ class _Fetch:
         file: BinaryIO,
         bounds: Limits,
         throttle: Callable[[int], Awaitable[None]] | None,
+        answered: Answered | None,
     ) -> None:
-        self.url, self.bounds = url, bounds
+        self.url, self.bounds, self.answered = url, bounds, answered
         self._file, self._throttle = file, throttle
         self.begun = False  # a body was begun
         self._received = 0
