@@ -71,16 +71,13 @@ def memory_of(pid: int) -> tuple[int, int]:
 
 def _name(process: psutil.Process) -> str:
     try:
-        words = process.cmdline()
+        name, words = process.name(), process.cmdline()
     except psutil.Error:
         return "gone"
-    for word in words[1:]:
-        if "door_child" in word:
-            return "decoder"
-        if "spawn_main" in word:
-            return "worker"
-        if "resource_tracker" in word:
-            return "tracker"
+    if any("door_child" in word for word in words):
+        return "decoder"
+    if name in ("loom worker", "loom nursery"):
+        return name.removeprefix("loom ")
     return "supervisor"
 
 

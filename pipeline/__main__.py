@@ -52,7 +52,7 @@ def parser(chosen: str | None = None) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code."""
-    from pipeline import device
+    from pipeline import device, nursery
 
     device.pin()  # before anything numerical is imported
     for stream in (sys.stdout, sys.stderr):
@@ -60,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a plain ASCII terminal gets "?", not an error
     given = list(sys.argv[1:] if argv is None else argv)
     chosen = given[0] if given and given[0] in COMMANDS else None
+    if chosen == "curate" and not {"-h", "--help"} & set(given):
+        nursery.begin()
     arguments = parser(chosen).parse_args(given)
     signal.signal(signal.SIGTERM, _terminate)
     command = importlib.import_module(f"pipeline.commands.{arguments.command}")

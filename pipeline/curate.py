@@ -230,7 +230,8 @@ class Curator:
         if parts:  # new files will be heard: let the workers that it takes get ready meanwhile
             planned = sum(part.seconds for part in parts)
             count = self._worker_count(planned, len(todo))
-            self._workers.start(count, line.hear)  # what was only touched needs no more
+            # What was only touched needs no models of annotate.
+            self._workers.start(count, line.hear, then=line.annotate)
         job = GatherJob(crawl=line.crawl, **self._common(key))
         # All recipes share what is known of files, and looking twice does no harm: only runs that
         # would hear the same exclude each other, or two recipes could not start side by side.
@@ -340,6 +341,7 @@ class Curator:
             seed=self.recipe.seed,
             stream=line.name,
             interleave=line.interleave,
+            mask=line.mask,
             select_key=select_key,
             hear_key=line.hear_key,
             **self._common(key),

@@ -3,26 +3,27 @@
 The local runner neither retries nor balances, and a native crash takes its process along. So every
 worker is a process of its own with a queue of parts, dealt longest first, and runs them as one
 Beam pipeline; the supervisor imports no Beam, watches, and starts a worker again where it died,
-with what was left of its queue. The attempt notes in OUT then see to it that a part which kills
+with what was left of its queue. Workers are forks of the nursery, which has imported what they
+need (`pipeline/nursery.py`). The attempt notes in OUT then see to it that a part which kills
 its worker is split, and the record that does it is given up (`pipeline/work.py`).
 """
 
 import contextlib
 import dataclasses
-import multiprocessing
-import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from pipeline import device, worker
+from pipeline import device, nursery
+from pipeline.nursery import Forked, Nursery, NurseryLost
 from pipeline.parts import deal
 from pipeline.work import ConservationError
 from transforms.step import Step
 
 START_FAILURES = 3
+DEATH_SECONDS = 60.0  # from the end of a worker's pipe to its own
 
 
 class RunFailedError(RuntimeError):
@@ -38,7 +39,7 @@ Observe = Callable[[str, Any], None]
 
 @dataclasses.dataclass
 class _Lane:
-    process: Any
+    process: Forked
     connection: Connection
     job: Any = None
     parts: list[Any] = dataclasses.field(default_factory=list)
@@ -55,7 +56,7 @@ class Workers:
     """A handful of worker processes that stay for the whole run, models loaded."""
 
     def __init__(self, observe: Observe = _ignore):
-        self._context = multiprocessing.get_context("spawn")
+        self._nursery: Nursery | None = None
         self._lanes: list[_Lane] = []
         self._observe = observe
 
@@ -73,29 +74,44 @@ class Workers:
                 with contextlib.suppress(OSError):
                     lane.connection.send(None)
             else:
-                lane.process.terminate()
+                lane.process.signal(signal.SIGTERM)
         for lane in self._lanes:
-            lane.process.join(grace)
-            if lane.process.is_alive():
-                lane.process.kill()
-                lane.process.join()
+            if lane.process.wait(grace) is None:
+                lane.process.signal(signal.SIGKILL)
+                lane.process.wait(DEATH_SECONDS)
             lane.connection.close()
         self._lanes.clear()
+        if self._nursery is not None:
+            self._nursery.close()
+            self._nursery = None
 
-    def _start(self) -> tuple[Any, Connection]:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=worker.serve, args=(theirs, os.getpid()), daemon=False, name="speechloom worker"
-        )
-        process.start()
-        theirs.close()
-        return process, ours
+    def _start(self) -> tuple[Forked, Connection]:
+        if self._nursery is None:
+            self._nursery = nursery.take()
+        try:
+            return self._nursery.fork()
+        except NurseryLost:  # killed from outside: its workers are gone too, and replaced in turn
+            self._nursery.close()
+            self._nursery = nursery.take()
+        try:
+            return self._nursery.fork()
+        except NurseryLost as lost:
+            raise RunFailedError(
+                "the process that starts workers ends before it has started one. Look above for "
+                "what it printed; `speechloom doctor` checks packages, memory and disk"
+            ) from lost
 
-    def start(self, workers: int, steps: Sequence[Step] = ()) -> None:
+    def start(self, workers: int, steps: Sequence[Step] = (), then: Sequence[Step] = ()) -> None:
         """See to it that so many processes are there, or on their way: it takes them seconds.
 
-        New ones load the models of `steps` before anything else.
+        New ones load the models of `steps` before anything else, and have imported what `steps`
+        and the steps of the phase `then` need.
         """
+        modules = [name for step in (*steps, *then) for name in step.imports()]
+        if modules and len(self._lanes) < workers:
+            if self._nursery is None:
+                self._nursery = nursery.take()
+            self._nursery.imports(modules)
         while len(self._lanes) < workers:
             self._lanes.append(_Lane(*self._start()))
             self._preload(self._lanes[-1], steps)
@@ -160,8 +176,7 @@ class Workers:
         self._observe("tick", None)
 
     def _replace(self, lane: _Lane) -> None:
-        lane.process.join()
-        code = lane.process.exitcode or 0
+        code = lane.process.wait(DEATH_SECONDS) or 0
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         lane.failures = 0 if lane.began else lane.failures + 1
         if lane.failures >= START_FAILURES:

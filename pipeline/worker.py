@@ -15,6 +15,7 @@ from pipeline import device
 from transforms.step import Step
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 
 
 def die_with_parent(parent: int) -> None:
@@ -23,6 +24,12 @@ def die_with_parent(parent: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended before we asked
             os._exit(1)
+
+
+def call_process(name: str) -> None:
+    """Give this process a name of at most 15 characters for `ps` and `top` (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
 def widen_files() -> None:
@@ -37,6 +44,7 @@ def serve(connection: Connection, parent: int) -> None:
     (None, steps) asks for the models of these steps to be loaded; it has no answer.
     """
     die_with_parent(parent)
+    call_process("loom worker")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
     widen_files()
     device.pin()
@@ -79,17 +87,19 @@ def _preload(weave: Any, steps: Sequence[Step], connection: Connection) -> None:
             return
 
 
-def _import_beam() -> Any:
-    """Import the room's Beam part: it takes seconds, so only workers do.
-
-    Beam warns on the root logger while it is imported, and logs every failure that it passes on;
-    both would drown what the supervisor says of the same thing.
-    """
+def quiet_beam() -> None:
+    """Beam warns on the root logger while it is imported, and logs every failure that it passes
+    on; both would drown what the supervisor says of the same thing."""
     logging.basicConfig(level=logging.ERROR)
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+
+
+def _import_beam() -> Any:
+    """The room's Beam part. It takes long to import: the nursery has done so already."""
+    quiet_beam()
     from pipeline import weave
 
     logging.getLogger().setLevel(logging.WARNING)
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     return weave
 
 

@@ -119,6 +119,11 @@ class Step(pydantic.BaseModel):
         library versions. JSON-able; part of the phase key."""
         return None
 
+    def imports(self) -> tuple[str, ...]:
+        """Modules that `load` or the first call imports and that take long: one process imports
+        them for all workers, so importing them must start no thread and open no device."""
+        return ()
+
     def load(self) -> Any:
         """Build what `__call__` needs, once per worker. Heavy imports belong here."""
         return None
@@ -202,6 +207,11 @@ class Grouping(Step):
     def keys(self, rows: pa.Table) -> pa.Table:
         """Rows of `keys_schema`: none, one or several per row of the block."""
         raise NotImplementedError(f"{type(self).__name__} must define keys")
+
+    def matcher(self) -> Any:
+        """A `transforms.select.matching.Matcher` where a round compares near-duplicates, which
+        have no key in common; None where rows that share a key are compared."""
+        return None
 
     def losers(self, keys: pa.Table) -> pa.Table:
         """Of a block that holds *all* rows of each of its keys: those that leave, as `Drop`s."""

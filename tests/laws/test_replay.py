@@ -56,7 +56,7 @@ class Hostile:
     def __exit__(self, *_: object) -> None:
         weave.close_models()
 
-    def start(self, workers: int, steps: Sequence[Any] = ()) -> None:
+    def start(self, *_: Any, **__: Any) -> None:
         """Nobody has to be started."""
 
     def run(self, job: Any, parts: Any, *_: Any) -> dict[str, int]:

@@ -132,6 +132,9 @@ class Diarize(RecordStep):
             return None
         return diarizer.engine(self.engine, self.device).fingerprint()
 
+    def imports(self) -> tuple[str, ...]:
+        return () if self.engine == GIVEN else diarizer.engine(self.engine, self.device).imports()
+
     def load(self) -> diarizer.Diarizer | None:
         if self.engine == GIVEN:
             return None

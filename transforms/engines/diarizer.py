@@ -77,6 +77,10 @@ class Engine(Protocol):
         """
         ...
 
+    def imports(self) -> tuple[str, ...]:
+        """What `Step.imports` says of it."""
+        ...
+
 
 class One:
     """Weightless reference: all that is said in a channel is said by one speaker."""
@@ -90,6 +94,10 @@ class One:
     @staticmethod
     def fingerprint() -> dict[str, str]:
         return {}
+
+    @staticmethod
+    def imports() -> tuple[str, ...]:
+        return ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -112,6 +120,10 @@ class Resemblyzer:
     def fingerprint() -> dict[str, str]:
         versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
         return {"weights": voice.weights_digest(), **versions}
+
+    @staticmethod
+    def imports() -> tuple[str, ...]:
+        return ("torch", "scipy.linalg", "scipy.cluster.hierarchy", "scipy.ndimage")
 
     def turns(self, audio: Audio, channel: int, stretches: Stretches, rate: int) -> list[Turn]:
         stretches = checked(stretches)

@@ -53,6 +53,10 @@ class Pyannote:
             **versions,
         }
 
+    @staticmethod
+    def imports() -> tuple[str, ...]:
+        return ("torch",)
+
 
 def device_of(wanted: str) -> tuple[str, str]:
     """The torch device for `auto`, `cpu` or `cuda`, and its name in keys: "cpu", "cuda/NVIDIA ...".
