@@ -8,7 +8,6 @@ step or a random write, and what is left must be what an undisturbed run leaves.
 import dataclasses
 import random
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
