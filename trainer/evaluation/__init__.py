@@ -1,0 +1,1 @@
+"""Evaluation of a trained decoder: sets on disk, prompts, scores, intervals, results."""
