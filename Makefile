@@ -19,6 +19,11 @@ RUNNER ?= direct
 ARGS ?=
 export DATA RECIPE OUT RUNNER
 
+# What `train` takes. Its OUT is another one than that of `curate`, unless it is given.
+SHARDS ?=
+CONFIG ?= smoke
+export SHARDS CONFIG
+
 # pytest's own arguments: make test TESTS="tests/schemas -k strict"
 TESTS ?=
 # The marks that need something besides this repository and minutes: see pyproject.toml.
@@ -39,7 +44,7 @@ export PIP_NO_INPUT := 1
 # Also pins what pip builds wheels with.
 export PIP_CONSTRAINT := constraints.txt
 
-.PHONY: help setup curate plan test check format fuzz bench reference clean
+.PHONY: help setup curate plan train test check format fuzz bench reference clean
 
 help:
 	@printf '%s\n' \
@@ -47,6 +52,8 @@ help:
 	  '     DATA=   a folder, a glob in quotes, or a table (.csv .jsonl .parquet)' \
 	  '     RECIPE= OUT= RUNNER=direct ARGS="--limit 1h --set filter.min_snr_db=10"' \
 	  'make plan DATA=samples        what a run would do; writes nothing' \
+	  'make train SHARDS=out         train on what was curated, in out-train/; again: goes on with it' \
+	  '     CONFIG=smoke (a name or a .yaml)  OUT=out-train  ARGS="--set optimizer.lr=1e-3"' \
 	  'make test [TESTS=path]        the tests; no network, nothing from the system' \
 	  'make check                    ruff, ruff format, mypy' \
 	  'make fuzz [FUZZ_ITEMS=10000]  hostile media through the decoder' \
@@ -115,6 +122,15 @@ plan: $(if $(strip $(DATA)),$(VENV)/.stamp)
 	  echo 'make plan needs DATA: what a run would read (see make curate)' >&2; exit 2; fi
 	@$(BIN)/python -m pipeline plan --data "$$DATA" --recipe "$$RECIPE" --out "$$OUT" \
 	  --runner "$$RUNNER" $(ARGS)
+
+train: export OUT := $(if $(filter file,$(origin OUT)),out-train,$(OUT))
+train: $(if $(strip $(SHARDS)),$(VENV)/.stamp)
+	@if [ -z "$$SHARDS" ]; then \
+	  echo 'make train needs SHARDS: what to train on. For example' >&2; \
+	  echo '  make train SHARDS=out                         what `make curate` made' >&2; \
+	  echo '  make train SHARDS=s3://bucket/out CONFIG=124m OUT=/data/run' >&2; \
+	  exit 2; fi
+	@$(BIN)/python -m trainer train --shards "$$SHARDS" --config "$$CONFIG" --out "$$OUT" $(ARGS)
 
 test: $(VENV)/.stamp
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m '$(NOT_IN_TEST)' $(TESTS) </dev/null

@@ -25,6 +25,7 @@ from typing import Any
 import torch
 
 from trainer.distributed import Ranks
+from trainer.failures import CheckpointError
 
 STATE, COMPLETE = "state.json", "complete.json"
 FORMAT = 1
@@ -32,10 +33,6 @@ _NAME = re.compile(r"step-([0-9]{10})")
 _PARTIAL = ".partial"
 _FILE = re.compile(r"[A-Za-z0-9._-]+\.safetensors|state\.json")
 _CHUNK = 1 << 22
-
-
-class CheckpointError(Exception):
-    """A checkpoint cannot be written or read; the message says which, why and what to do."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

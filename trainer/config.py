@@ -78,6 +78,23 @@ class SpeechSettings(_Settings):
     )
 
 
+class InitialSettings(_Settings):
+    """Weights to begin with, instead of drawn ones."""
+
+    folder: str | None = Field(
+        None,
+        description="A local Hugging Face causal language model whose weights and sizes are taken "
+        "over; null: drawn from seed, with the sizes of model.",
+    )
+    new_embeddings: Literal["xavier", "mean"] = Field(
+        "xavier",
+        description="Of markers and speech: drawn (SpeLangy), or the mean of the text's.",
+    )
+    attention: Literal["sdpa", "flex"] = Field(
+        "sdpa", description="As in model, which a folder stands instead of."
+    )
+
+
 class OptimizerSettings(_Settings):
     """AdamW."""
 
@@ -203,7 +220,8 @@ class Config(_Settings):
         "it; [] trains without.",
     )
     seed: int = Field(0, ge=0, description="Of the initial weights; data have their own.")
-    model: ModelSettings
+    model: ModelSettings | None = Field(None, description="Its sizes; null: those of initial.")
+    initial: InitialSettings = InitialSettings()
     data: DataSettings
     text: TextSettings = TextSettings()
     speech: SpeechSettings = SpeechSettings()
@@ -227,6 +245,12 @@ class Config(_Settings):
                 "without, its head says; to train that: --set needs=[]"
             )
         return value
+
+    @pydantic.model_validator(mode="after")
+    def _one_model(self) -> Self:
+        if (self.model is None) == (self.initial.folder is None):
+            raise ValueError("give either model, with sizes, or initial.folder, which has its own")
+        return self
 
     def canonical(self) -> dict[str, Any]:
         """As JSON has it, with every default written out."""

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from trainer.failures import SetupError
+
 PATIENCE = datetime.timedelta(minutes=30)  # the first batch of a large set may take long
 
 
@@ -59,7 +61,7 @@ def ranks(device: str = "auto") -> Iterator[Ranks]:
     """The ranks of this run: those of torchrun's environment, else one. Leaves the group at the
     end where it was joined here.
 
-    Raises `ValueError` for `cuda` where there is none.
+    Raises `SetupError` for `cuda` where there is none.
     """
     chosen = _device(device)
     count = int(os.environ.get("WORLD_SIZE", "1"))
@@ -80,7 +82,7 @@ def ranks(device: str = "auto") -> Iterator[Ranks]:
 def _device(name: str) -> torch.device:
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
-        raise ValueError("compute.device is cuda, and torch finds none here; use cpu or auto")
+        raise SetupError("compute.device is cuda, and torch finds none here; use cpu or auto")
     if name == "cpu" or not there:
         return torch.device("cpu")
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))

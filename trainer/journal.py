@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from trainer.config import LogSettings
+from trainer.failures import SetupError
 
 NAME = "log.jsonl"
 BEGINNINGS = ("start", "resume")  # a line that makes void what stands above it for later steps
@@ -74,7 +75,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def sinks(settings: LogSettings, out: Path, name: str, config: Mapping[str, Any]) -> Iterator[Sink]:
-    """The other places that were asked for. Raises `ValueError` where a package is missing."""
+    """The other places that were asked for. Raises `SetupError` where a package is missing."""
     if settings.tensorboard:
         yield _TensorBoard(out)
     if settings.wandb is not None:
@@ -86,7 +87,7 @@ class _TensorBoard:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise ValueError(
+            raise SetupError(
                 "log.tensorboard needs the package tensorboard: pip install tensorboard"
             ) from error
         self._writer: Any = SummaryWriter(str(out / "tensorboard"))
@@ -104,7 +105,7 @@ class _Wandb:
         try:
             wandb: Any = importlib.import_module("wandb")
         except ImportError as error:
-            raise ValueError("log.wandb needs the package wandb: pip install wandb") from error
+            raise SetupError("log.wandb needs the package wandb: pip install wandb") from error
         self._run: Any = wandb.init(
             project=project, name=name, id=_own_id(out), resume="allow", dir=str(out), config=config
         )

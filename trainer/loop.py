@@ -24,35 +24,30 @@ import numpy as np
 import torch
 from torch import nn
 
+from schemas.settings import SettingsError
+from schemas.shard import ShardError
 from trainer import checkpoint, distributed, journal, meter, optimizer
 from trainer.config import Config, differences
 from trainer.data import DataState, Given
 from trainer.distributed import Ranks
+from trainer.failures import (
+    BusyError,
+    ChangedError,
+    CheckpointError,
+    DivergedError,
+    SetupError,
+)
+from trainer.initialize import InitializationError, initialized
 from trainer.model import Decoder
 from trainer.objectives import LossWeights, Sums, losses
 from trainer.opening import Opened, opened
 from trainer.pack import Batch, Vocabulary
 from trainer.schedule import factor
 from trainer.tensors import Inputs, inputs, set_indices
+from trainer.text import FileTokenizer
+from trainer.trained import CHECKPOINTS, saved_decoder
 
-CHECKPOINTS = "checkpoints"
 CONFIG = "config.yaml"
-
-
-class TrainingError(Exception):
-    """A run cannot begin or go on; the message says why and what to do."""
-
-
-class ChangedError(TrainingError):
-    """A run is resumed with settings that are not those it began with."""
-
-
-class DivergedError(TrainingError):
-    """A step gave no finite numbers, or too large ones. No weight has seen them."""
-
-    def __init__(self, step: int, documents: tuple[str, ...], message: str) -> None:
-        super().__init__(message)
-        self.step, self.documents = step, documents
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,8 +100,8 @@ def train(
     after this many updates. `on_line` sees each line of the log that reports steps.
 
     Raises `ChangedError` for a resumed run with other settings unless `allow_changes`;
-    `DivergedError`; `CheckpointError`; `ShardError` for data; `TrainingError` where OUT has
-    checkpoints and `resume` is false, or another process trains there.
+    `DivergedError`; `CheckpointError`; `ShardError` for data; `SetupError` where OUT has
+    checkpoints and `resume` is false, or tokenizers are missing; `BusyError`.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -144,20 +139,29 @@ class _Run:
         self.config, self.out, self.group = config, out, group
         last = checkpoint.newest(out / CHECKPOINTS)
         if last is not None and not resume:
-            raise TrainingError(
+            raise SetupError(
                 f"{out} already holds a run at step {last.step}; go on with it, or choose another "
                 "OUT: nothing is written over"
             )
         saved = None if last is None else _checked_state(last.path, group)
-        self.opened = opened(config, out, group, again=last is not None)
+        try:
+            self.opened = opened(config, out, group, again=last is not None)
+        except (ValueError, FileNotFoundError) as error:
+            if isinstance(error, SettingsError | ShardError):
+                raise
+            raise SetupError(str(error)) from error
         if saved is not None and last is not None and not allow_changes:
             _refuse_changes(saved, config, self.opened, last.path)
         self.names = tuple(sorted(config.data.sets))
         self.vocabulary = self.opened.data.vocabulary
-        self.decoder = initial_decoder(config, self.vocabulary)
+        self.decoder = (
+            initial_decoder(config, self.vocabulary, self.opened.text)
+            if saved is None or last is None
+            else saved_decoder(saved, last.path)
+        )
         self.decoder.to(group.device)
         per_position = self.decoder.flops_per_position(config.data.length)
-        self.steps = config.steps(per_position)
+        self.steps = _steps(config, per_position)
         if config.compute.compile:
             for block in self.decoder.blocks:
                 block.compile()
@@ -413,6 +417,7 @@ class _Run:
         state = {
             "config": self.config.canonical(),
             "facts": self.opened.facts,
+            "model": self.decoder.settings.model_dump(mode="json"),
             "vocabulary": dataclasses.asdict(self.vocabulary),
             "steps": self.steps,
             "data": self.data_state.as_json(),
@@ -437,7 +442,7 @@ class _Run:
             self.flops = float(saved["flops"])
             state = saved["data"]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise checkpoint.CheckpointError(f"{path}: its state is not ours: {error!r}") from error
+            raise CheckpointError(f"{path}: its state is not ours: {error!r}") from error
         self.data_state = DataState.of_json(state)
 
     def _begin(self, resumed: bool) -> None:
@@ -461,9 +466,35 @@ class _Run:
         )
 
 
-def initial_decoder(config: Config, vocabulary: Vocabulary) -> Decoder:
-    """The model before its first step: a function of config and vocabulary alone."""
-    return Decoder(config.model, vocabulary, config.seed)
+def initial_decoder(
+    config: Config, vocabulary: Vocabulary, text: FileTokenizer | None = None
+) -> Decoder:
+    """The model before its first step: a function of config and vocabulary alone.
+
+    Raises `SetupError` for an `initial.folder` whose weights cannot be taken over.
+    """
+    if config.model is not None:
+        return Decoder(config.model, vocabulary, config.seed)
+    initial = config.initial
+    assert initial.folder is not None
+    try:
+        return initialized(
+            initial.folder,
+            vocabulary,
+            config.seed,
+            new_embeddings=initial.new_embeddings,
+            text=text,
+            attention=initial.attention,
+        )
+    except InitializationError as error:
+        raise SetupError(str(error)) from error
+
+
+def _steps(config: Config, flops_per_position: float) -> int:
+    try:
+        return config.steps(flops_per_position)
+    except ValueError as error:
+        raise SetupError(str(error)) from error
 
 
 def _named(part: Batch) -> tuple[list[int], list[str]]:
@@ -484,14 +515,14 @@ def _step_seed(seed: int, step: int, rank: int) -> int:
 
 def _checked_state(path: Path, group: Ranks) -> dict[str, Any]:
     """The state of a checkpoint; its digests are compared on the first rank only."""
-    found: dict[str, Any] | checkpoint.CheckpointError | None = None
+    found: dict[str, Any] | CheckpointError | None = None
     if group.first:
         try:
             found = checkpoint.read_state(path)
-        except checkpoint.CheckpointError as error:
+        except CheckpointError as error:
             found = error
     found = group.gather(found)[0]
-    if isinstance(found, checkpoint.CheckpointError):
+    if isinstance(found, CheckpointError):
         raise found
     assert found is not None
     return found
@@ -500,7 +531,7 @@ def _checked_state(path: Path, group: Ranks) -> dict[str, Any]:
 def _refuse_changes(saved: Mapping[str, Any], config: Config, now: Opened, path: Path) -> None:
     config_before, facts = saved.get("config"), saved.get("facts")
     if not isinstance(config_before, dict) or not isinstance(facts, dict):
-        raise checkpoint.CheckpointError(f"{path}: its state is not ours: no config")
+        raise CheckpointError(f"{path}: its state is not ours: no config")
     found = differences(config_before, config.canonical()) + [
         f"{name}: digest {str(facts.get(name))[:12]} -> {str(now.facts.get(name))[:12]}"
         for name in sorted(facts.keys() | now.facts.keys())
@@ -537,7 +568,7 @@ def _locked(out: Path, group: Ranks) -> Iterator[None]:
             except BlockingIOError:
                 busy = True
         if group.any(busy):
-            raise TrainingError(f"another process trains in {out}; wait for it, or choose another")
+            raise BusyError(f"another process trains in {out}; wait for it, or choose another")
         yield
 
 

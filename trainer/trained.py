@@ -1,23 +1,29 @@
 """A model as a run left it, with everything needed to use it: for evaluation and export."""
 
 import dataclasses
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from schemas.settings import SettingsError
 from trainer import checkpoint
-from trainer.checkpoint import Checkpoint, CheckpointError
+from trainer.checkpoint import Checkpoint
 from trainer.config import Config, of_json
 from trainer.distributed import Ranks
 from trainer.encoding import SpeechTokenizer
-from trainer.loop import CHECKPOINTS
+from trainer.failures import CheckpointError
 from trainer.model import Decoder
+from trainer.model_settings import ModelSettings
 from trainer.opening import kept_text_tokenizer, opened_speech
 from trainer.pack import Vocabulary
 from trainer.shard_sets import open_sets
 from trainer.text import FileTokenizer
 from trainer.tokens import vocabulary as vocabulary_of
+
+CHECKPOINTS = "checkpoints"  # below a run's OUT
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,11 +47,12 @@ def open_trained(path: Path | str, device: torch.device | str = "cpu") -> Traine
     """
     found = _found(Path(path))
     state = checkpoint.read_state(found.path)
+    decoder = saved_decoder(state, found.path)
     try:
         config = of_json(state["config"], str(found.path / checkpoint.STATE))
-        vocabulary = Vocabulary(**state["vocabulary"])
     except (KeyError, TypeError, SettingsError) as error:
         raise CheckpointError(f"{found.path}: its state is not ours: {error}") from error
+    vocabulary = decoder.vocabulary
     text = kept_text_tokenizer(found.path.parent.parent)
     if (digest := state.get("facts", {}).get("text tokenizer")) != text.digest:
         raise CheckpointError(
@@ -55,7 +62,6 @@ def open_trained(path: Path | str, device: torch.device | str = "cpu") -> Traine
     speech = _speech(config)
     if vocabulary_of(text.size, speech) != vocabulary:
         raise CheckpointError(f"{found.path}: its tokenizers are not those it was trained with")
-    decoder = Decoder(config.model, vocabulary, config.seed)
     weights = {f"model.{name}": w.detach() for name, w in decoder.named_parameters()}
     checkpoint.load(found.path, weights, Ranks())
     decoder.to(device).eval()
@@ -68,6 +74,16 @@ def open_trained(path: Path | str, device: torch.device | str = "cpu") -> Traine
         step=found.step,
         path=found.path,
     )
+
+
+def saved_decoder(state: Mapping[str, Any], path: Path) -> Decoder:
+    """A decoder of the sizes of a checkpoint's state; its weights are still to be loaded."""
+    try:
+        settings = ModelSettings.model_validate_json(json.dumps(state["model"]))
+        vocabulary = Vocabulary(**state["vocabulary"])
+        return Decoder(settings, vocabulary)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: its state is not ours: {error!r}") from error
 
 
 def _found(path: Path) -> Checkpoint:
