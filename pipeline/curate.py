@@ -341,6 +341,7 @@ class Curator:
             seed=self.recipe.seed,
             stream=line.name,
             interleave=line.interleave,
+            mask=line.mask,
             select_key=select_key,
             hear_key=line.hear_key,
             **self._common(key),

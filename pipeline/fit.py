@@ -32,6 +32,7 @@ FOLLOWS = {
     "transcribe": ("diarize", "cues"),
     "align": ("transcribe",),
     "sentences": ("transcribe", "align"),
+    "interleave": ("mask",),
 }
 
 # What a row has without any measure; the nested columns of a clip are not read at select.

@@ -355,7 +355,12 @@ class _Planner:
         found = []
         for phase, steps, key, cached in (
             ("select", line.select, select_key, len(members) if selected else 0),
-            ("arrange", (line.interleave,), arrange_key, arranged),
+            (
+                "arrange",
+                (*([line.mask] if line.mask else []), line.interleave),
+                arrange_key,
+                arranged,
+            ),
         ):
             todo = bool(members) and cached < len(members)
             found.append(

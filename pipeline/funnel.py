@@ -14,11 +14,13 @@ import pyarrow.compute as pc
 from pipeline import commits
 from pipeline.commits import Ledger
 from pipeline.curate import RunResult, StreamResult
+from pipeline.outline import StreamOutline
 from pipeline.phases.select import read_verdicts
 from pipeline.report.content import DropCount, FunnelRow
 from pipeline.work import ConservationError
 from schemas.records import frames
 from schemas.store import Store
+from transforms.compose.interleave import Interleave
 from transforms.select.filter import Filter
 from transforms.step import registry
 
@@ -212,6 +214,10 @@ def _select(store: Store, stream: StreamResult) -> list[FunnelRow]:
     return found
 
 
+def _compose(line: StreamOutline) -> list[str]:
+    return [step.name() for step in (line.mask, line.interleave) if step is not None]
+
+
 def funnel(store: Store, result: RunResult) -> tuple[FunnelRow, ...]:
     """The funnel of a run, stream by stream."""
     rows: list[FunnelRow] = []
@@ -231,7 +237,7 @@ def funnel(store: Store, result: RunResult) -> tuple[FunnelRow, ...]:
             _unnamed(store, stream),
         )
         rows += _select(store, stream)
-        rows += _phase(store, "compose", [line.interleave.name()], stream.arranged, tasks, name)
+        rows += _phase(store, "compose", _compose(line), stream.arranged, tasks, name)
     check(rows)
     return tuple(rows)
 
@@ -249,7 +255,7 @@ def check(rows: Sequence[FunnelRow]) -> None:
 
 def check_shards(result: RunResult, rows: Sequence[FunnelRow]) -> None:
     """What arrange let through stands in the shards, to the frame."""
-    composed = sum(row.seconds_out or 0.0 for row in rows if row.phase == "compose")
+    composed = sum(row.seconds_out or 0.0 for row in rows if row.step == Interleave.name())
     written = sum(entry.seconds for entry in result.shards)  # text-only documents take none
     materialised = any(s.outline.interleave.materialize for s in result.streams)
     if not materialised and abs(composed - written) > 5e-4:

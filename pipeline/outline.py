@@ -10,6 +10,7 @@ from typing import Any
 from pipeline import keys
 from pipeline.commits import Ledger, ledger
 from pipeline.parts import UNKNOWN_SECONDS, Member
+from pipeline.phases.arrange import ROWS
 from pipeline.phases.form import form_of
 from pipeline.phases.gather import Census
 from pipeline.phases.rows import TaskRows
@@ -18,6 +19,7 @@ from pipeline.recipe import Recipe
 from schemas.ids import digest_of
 from schemas.store import Store
 from transforms.compose.interleave import Interleave
+from transforms.compose.mask import Mask
 from transforms.gather.crawl import Crawl
 from transforms.step import Measure, Step
 
@@ -33,6 +35,7 @@ class StreamOutline:
     measures: tuple[Measure, ...]
     select: tuple[Step, ...]
     interleave: Interleave
+    mask: Mask | None
     hear_key: str
     annotate_key: str
     measure_keys: tuple[str, ...]
@@ -65,6 +68,7 @@ def outline(recipe: Recipe, stream: str, device: str) -> StreamOutline:
         measures=measures,
         select=recipe.steps(stream, "select"),
         interleave=interleave,
+        mask=next((step for step in compose if isinstance(step, Mask)), None),
         hear_key=hear_key,
         annotate_key=annotate_key,
         measure_keys=tuple(
@@ -88,10 +92,10 @@ def select_key(recipe: Recipe, stream: StreamOutline, input_digest: str) -> str:
 def arrange_key(recipe: Recipe, stream: StreamOutline, select: str) -> str:
     return keys.phase_key(
         "arrange",
-        [stream.interleave],
+        [stream.interleave, *([stream.mask] if stream.mask else [])],
         device="any",
         upstream=[select],
-        extra=[recipe.seed, stream.name],
+        extra=[recipe.seed, stream.name, ROWS],
     )
 
 

@@ -342,6 +342,29 @@ class Drop:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Mute:
+    """Frames [start, end) of a stored FLAC that are silence wherever they are composed."""
+
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.start <= self.end, self, "needs 0 <= start <= end")
+
+
+def muted_seconds(audio: AudioRef | None, mutes: tuple[Mute, ...]) -> float:
+    """How much of a stored range is muted; overlapping mutes count once."""
+    if audio is None:
+        return 0.0
+    total, at = 0, audio.start
+    for mute in sorted(mutes, key=lambda m: m.start):
+        start, end = max(mute.start, at), min(mute.end, audio.end)
+        total += max(0, end - start)
+        at = max(at, end)
+    return total / audio.rate
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Chunk:
     """One (audio, text) pair of a document, as a shard holds it; times from the FLAC's start."""
 
@@ -356,6 +379,9 @@ class Chunk:
     gap: float = 0.0  # seconds of the recording left out before this chunk; below 0: overlap
     after_drop: bool = False  # a clip was dropped in that gap: views never merge across it
     modality: Literal["both", "speech", "text"] = "both"  # one side: a materialised interleaving
+    masked: str = ""  # kinds of personal data that placeholders stand for: "email,phone"
+    muted: float = 0.0  # seconds of it that are silence for that reason
+    mutes: tuple[Mute, ...] = ()  # where, in the FLAC of `audio`; not in the shard
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

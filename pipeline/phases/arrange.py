@@ -20,6 +20,10 @@ from schemas.shard import has_audio, to_json
 from schemas.tables import arrow_schema
 from transforms.compose.documents import About
 from transforms.compose.interleave import Interleave
+from transforms.compose.mask import Mask
+from transforms.compose.masking import Masks
+
+ROWS = 2  # of the columns of `Arranged`: rows of another number are made again
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +45,7 @@ class ArrangeJob(SimpleJob):
     seed: int
     stream: str
     interleave: Interleave
+    mask: Mask | None = None
     select_key: str
     hear_key: str  # what the samples are: part of the content
 
@@ -61,10 +66,10 @@ class ArrangeJob(SimpleJob):
             found = self._documents(task, split_of)
             made = [item for item in found if isinstance(item, Document)]
             left = [item for item in found if isinstance(item, Drop)]
-            tallies.append(_conserved(self, task, made, left, split_of))
+            tallies += _conserved(self, task, made, left, split_of)
             documents += [self._arranged(document) for document in made]
             drops += left
-            done.append(Done(id=task.task, seconds=tallies[-1].seconds_in))
+            done.append(Done(id=task.task, seconds=_entrance(self, task, split_of)))
         commits.write(
             self.store,
             self.phase,
@@ -81,7 +86,7 @@ class ArrangeJob(SimpleJob):
         data = to_json(document)
         return Arranged(
             document=document,
-            content=digest_of(bytes_digest(data), self.hear_key),
+            content=digest_of(bytes_digest(data), self.hear_key, *_silence(document)),
             seconds=document.seconds,
             audio=has_audio(document),
         )
@@ -94,14 +99,31 @@ class ArrangeJob(SimpleJob):
             return []
         if len(splits) != 1:
             raise ConservationError(f"clips of task {task.task} are in the splits {splits}")
+        masks: Masks = {}
+        unfit: list[Drop] = []
+        if self.mask is not None:
+            given, masks, unfit = self.mask.masked(clips, kept)
+            clips, kept = tuple(given), kept - {drop.id for drop in unfit}
         about = About(
             stream=self.stream,
             split=splits.pop(),
             licence=task.licence,
             source=task.source,
             seed=self.seed,
+            masks=masks,
         )
-        return list(self.interleave.documents(clips, kept, about))
+        return [*unfit, *self.interleave.documents(clips, kept, about)]
+
+
+def _silence(document: Document) -> list[list[int]]:
+    """What of a document's stored audio is muted; nothing, and no change of digest, for most."""
+    return [[mute.start, mute.end] for chunk in document.chunks for mute in chunk.mutes]
+
+
+def _entrance(job: ArrangeJob, task: TaskRows, split_of: dict[str, str]) -> float:
+    """Seconds of the kept clips of a task."""
+    clips = clips_of(job.store, task.clips).get(task.task, ())
+    return sum(clip.seconds for clip in clips if clip.id in split_of)
 
 
 def _conserved(
@@ -110,8 +132,8 @@ def _conserved(
     documents: list[Document],
     drops: list[Drop],
     split_of: dict[str, str],
-) -> Tally:
-    """Each kept clip is in exactly one document, or dropped."""
+) -> list[Tally]:
+    """Each kept clip is in exactly one document, or dropped: what each step took and gave."""
     clips = clips_of(job.store, task.clips).get(task.task, ())
     kept = {clip.id: clip for clip in clips if clip.id in split_of}
     seen: Counter[str] = Counter(drop.id for drop in drops)
@@ -123,17 +145,25 @@ def _conserved(
             f"interleave: of task {task.task}, clips {wrong[:3]} are not in exactly one document "
             "or drop"
         )
-    seconds = sum(clip.seconds for clip in kept.values())
-    dropped = {drop.id for drop in drops}
-    return Tally(
-        root=task.task,
-        step=job.interleave.name(),
-        items_in=len(kept),
-        items_out=sum(name not in dropped for name in kept),
-        seconds_in=seconds,
-        seconds_out=sum(clip.seconds for name, clip in kept.items() if name not in dropped),
-        compute_seconds=0.0,
-    )
+    tallies = []
+    for step in (job.mask, job.interleave):
+        if step is None:
+            continue
+        gone = {drop.id for drop in drops if drop.step == step.name()}
+        stays = {name: clip for name, clip in kept.items() if name not in gone}
+        tallies.append(
+            Tally(
+                root=task.task,
+                step=step.name(),
+                items_in=len(kept),
+                items_out=len(stays),
+                seconds_in=sum(clip.seconds for clip in kept.values()),
+                seconds_out=sum(clip.seconds for clip in stays.values()),
+                compute_seconds=0.0,
+            )
+        )
+        kept = stays
+    return tallies
 
 
 def heads(store: Any, name: str) -> pa.Table:

@@ -27,7 +27,7 @@ from pipeline.simple import SimpleJob
 from pipeline.work import ConservationError
 from schemas.ids import digest_of
 from schemas.manifest import ShardEntry, index_name
-from schemas.records import AudioRef, Document, frames
+from schemas.records import AudioRef, Document, Mute, frames
 from schemas.shard import FORMAT, plan_shards
 from schemas.shard_writer import ShardWriter
 from schemas.store import Store
@@ -178,10 +178,22 @@ def _member(store: Store, hear_key: str, tar: str, offset: int, size: int) -> by
     return fetch_from(store, hear_key, ref)
 
 
+def _silenced(samples: Pcm16, ref: AudioRef, mutes: Sequence[Mute]) -> Pcm16:
+    """The samples of a range with what is muted set to zero."""
+    if not mutes:
+        return samples
+    samples = samples.copy()
+    for mute in mutes:
+        low, high = max(mute.start, ref.start), min(mute.end, ref.end)
+        samples[max(low - ref.start, 0) : max(high - ref.start, 0)] = 0
+    return samples
+
+
 def document_samples(document: Document, fetch: Callable[[str, int, int], bytes]) -> Pcm16 | None:
     """The samples of a document's chunks end to end; None for a text-only document.
 
-    `fetch(tar, offset, size)` gives the bytes of a FLAC member.
+    What was masked (`Chunk.mutes`) is silence. `fetch(tar, offset, size)` gives the bytes of a FLAC
+    member.
     """
     blocks = []
     for chunk in document.chunks:
@@ -189,7 +201,7 @@ def document_samples(document: Document, fetch: Callable[[str, int, int], bytes]
         if ref is None or chunk.modality == "text":
             continue
         data = fetch(ref.tar, ref.offset, ref.size)
-        blocks.append(flac.decode(data, ref.start, ref.end))
+        blocks.append(_silenced(flac.decode(data, ref.start, ref.end), ref, chunk.mutes))
     if not blocks:
         return None
     samples = np.concatenate(blocks)

@@ -59,6 +59,8 @@ def documents(draw: st.DrawFn) -> Document:
                 gap=draw(st.integers(-(10**6), 10**6)) / rate,
                 after_drop=draw(st.booleans()),
                 modality=modality,
+                masked=draw(st.sampled_from(["", "email", "phone,national_id"])),
+                muted=draw(st.integers(0, length)) / rate,
             )
         )
         at += length
@@ -105,7 +107,8 @@ PINNED = (
     '"recording":"<recording>","rate":8000,"seconds":0.1,"audio":"flac","chunk_start":[0.0],'
     '"chunk_end":[0.1],"chunk_text":["Grüße, wörld"],"chunk_speaker":["spk0"],'
     '"chunk_clip":["<clip>"],"chunk_modality":["both"],"chunk_times":["measured"],'
-    '"chunk_gap":[0.0],"chunk_after_drop":[false],"word_chunk":[0,0],'
+    '"chunk_gap":[0.0],"chunk_after_drop":[false],"chunk_masked":[""],"chunk_muted":[0.0],'
+    '"word_chunk":[0,0],'
     '"word_text":["Grüße,","wörld"],"word_start":[0.0,0.05],"word_end":[0.04,0.1],'
     '"word_first":[0,7],"word_last":[6,12],"word_confidence":[0.5,-1.0]}'
 )
@@ -178,6 +181,10 @@ def fields_of(document: Document) -> dict[str, Any]:
         {"chunk_end": [0.1, 1e400]},
         {"chunk_times": ["guessed", "none"]},
         {"chunk_after_drop": [0, 1]},
+        {"chunk_masked": ["", "E-mail"]},
+        {"chunk_masked": ["", "email,"]},
+        {"chunk_muted": [0.0, 0.11]},
+        {"chunk_muted": [0.0, -0.1]},
         {"word_chunk": [0, 0, 1, 2]},
         {"word_chunk": [1, 0, 1, 0]},
         {"word_last": [6, 12, 6, 13]},
@@ -195,6 +202,12 @@ def test_a_missing_field_is_refused(name: str) -> None:
     del fields[name]
     with pytest.raises(ShardError, match=name if name != "format" else "None"):
         from_json(json.dumps(fields).encode(), "x")
+
+
+def test_shards_from_before_masking_are_read_as_unmasked() -> None:
+    fields = fields_of(document_of(1))
+    del fields["chunk_masked"], fields["chunk_muted"]
+    assert from_json(json.dumps(fields).encode(), "x") == document_of(1)
 
 
 @pytest.mark.parametrize(

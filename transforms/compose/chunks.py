@@ -58,5 +58,8 @@ def merge(parts: Sequence[Chunk]) -> Chunk:
         text=" ".join(part.text for part in parts if part.text),
         words=tuple(words),
         times=min((part.times for part in parts), key=CERTAINTY.index),
+        masked=",".join(part.masked for part in parts if part.masked),
+        muted=sum(part.muted for part in parts),
+        mutes=(),
         audio=None,  # several stored ranges; a view is for reading, never for writing
     )

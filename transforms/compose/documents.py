@@ -13,9 +13,11 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Literal
 
-from schemas.records import Chunk, Clip, Document, Drop, Word, document_id, frames
+from schemas.records import Chunk, Clip, Document, Drop, Word, document_id, frames, muted_seconds
+from transforms.compose.masking import Mask, Masks
 
 STEP = "interleave"
+_NO_MASK = Mask((), ())
 QUALITIES = ("given", "normal", "smoke")  # best first; an unknown one counts as the worst
 
 
@@ -30,6 +32,7 @@ class About:
     topic: str = ""
     language: str = ""  # where no clip has one
     seed: int = 0  # of the recipe: for a materialised interleaving
+    masks: Masks = dataclasses.field(default_factory=dict)  # of the clips that hold personal data
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,7 +150,7 @@ def _close(
         source=about.source,
         rate=found[0].rate,
         quality=max((clip.quality for clip in found), key=_worse),
-        chunks=tuple(_chunks(found, flags, several)),
+        chunks=tuple(_chunks(found, flags, several, about.masks)),
     )
 
 
@@ -165,13 +168,16 @@ def _language(found: Sequence[Clip], default: str) -> str:
     return min(count, key=lambda code: (-count[code], code), default=default)
 
 
-def _chunks(found: Sequence[Clip], flags: Sequence[bool], several: bool) -> Iterator[Chunk]:
+def _chunks(
+    found: Sequence[Clip], flags: Sequence[bool], several: bool, masks: Masks
+) -> Iterator[Chunk]:
     at = 0  # frames of the document
     end: int | None = None  # frames of the recording
     for clip, after_drop in zip(found, flags, strict=True):
         first, length = frames(clip.start, clip.rate), _length(clip)
         if clip.audio is None or clip.audio.end - clip.audio.start != length:
             raise ValueError(f"clip {clip.id} of {length} frames has audio {clip.audio}")
+        mask = masks.get(clip.id, _NO_MASK)
         yield Chunk(
             clip=clip.id,
             start=at / clip.rate,
@@ -183,6 +189,9 @@ def _chunks(found: Sequence[Clip], flags: Sequence[bool], several: bool) -> Iter
             audio=clip.audio,
             gap=0.0 if end is None else (first - end) / clip.rate,
             after_drop=after_drop,
+            masked=",".join(mask.kinds),
+            muted=muted_seconds(clip.audio, mask.mutes),
+            mutes=mask.mutes,
         )
         at, end = at + length, first + length
 

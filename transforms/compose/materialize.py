@@ -9,7 +9,7 @@ import dataclasses
 import random
 from collections.abc import Iterator, Sequence
 
-from schemas.records import Chunk, Document, frames
+from schemas.records import Chunk, Document, frames, muted_seconds
 from transforms.compose.policies import Piece, Policy, pieces
 
 Groups = Sequence[range]
@@ -101,5 +101,5 @@ def _cut(chunk: Chunk, piece: Piece, rate: int) -> Chunk:
             ),
         )
     if piece.side == "text":
-        return dataclasses.replace(chunk, audio=None, words=(), times="none")
-    return chunk
+        return dataclasses.replace(chunk, audio=None, words=(), times="none", muted=0.0, mutes=())
+    return dataclasses.replace(chunk, muted=muted_seconds(chunk.audio, chunk.mutes))
