@@ -32,14 +32,14 @@ class TokenizerFiles:
 
 
 def marker_token(name: str) -> str:
-    return f"<|speechloom:{name}|>"
+    return f"<|speechloom-{name}|>"
 
 
 def speech_tokens(vocabulary: Vocabulary) -> tuple[str, ...]:
     """In the order of ids: one per unit, or the one of all frames of several codebooks."""
     if vocabulary.codebooks > 1:
-        return ("<|speechloom:frame|>",)
-    return tuple(f"<|speechloom:unit:{unit}|>" for unit in range(vocabulary.levels))
+        return ("<|speechloom-frame|>",)
+    return tuple(f"<|speechloom-unit-{unit}|>" for unit in range(vocabulary.levels))
 
 
 def tokenizer_files(text: FileTokenizer, vocabulary: Vocabulary) -> TokenizerFiles:
