@@ -16,6 +16,8 @@ import pydantic
 import torch
 from pydantic import Field
 
+from schemas.settings import SettingsError, check, parse_overrides, read, replace_at
+from schemas.strict_yaml import parse
 from trainer.evaluation.choices import accuracies, choose
 from trainer.evaluation.contamination import Removal, read_flags, removal_test
 from trainer.evaluation.errors import EvaluationError
@@ -36,6 +38,7 @@ __all__ = [
     "SetResult",
     "Tokenizers",
     "evaluate",
+    "evaluation_settings",
     "read_set",
     "write",
     "write_set",
@@ -78,6 +81,22 @@ class EvaluationSettings(pydantic.BaseModel):
     level: float = Field(0.95, gt=0, lt=1, description="Of intervals.")
     removals: int = Field(10_000, ge=1, description="Random removals of the contamination test.")
     alpha: float = Field(0.01, gt=0, lt=1, description="Of the contamination test (SpeLangy).")
+
+
+def evaluation_settings(
+    path: Path | None = None, overrides: Sequence[str] = ()
+) -> EvaluationSettings:
+    """The settings of a YAML file (none: the defaults), with `KEY=VALUE` texts applied.
+
+    Raises `SettingsError` with every problem.
+    """
+    tree = parse("{}", "settings") if path is None else read(path)
+    for override in parse_overrides(overrides):
+        tree = replace_at(tree, override.address, override.node)
+    found, problems = check(tree, EvaluationSettings)
+    if found is None:
+        raise SettingsError(problems)
+    return found
 
 
 def evaluate(

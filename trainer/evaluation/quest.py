@@ -1,5 +1,4 @@
-"""A table of questions into an evaluation set: `python -m trainer.evaluation.quest --table T --out
-FOLDER`.
+"""A table of questions into an evaluation set (`speechloom-train questions`).
 
 Takes the multiple-choice rows that the synthesis of questions holds out (question, options, answer,
 digest of the page), with the paths of the spoken questions where they were spoken, and any other
@@ -8,10 +7,8 @@ training has seen are refused. Rows without options can be given distractors: an
 pages, drawn by (seed, id); that choice is ours, and the papers do not say theirs.
 """
 
-import argparse
 import csv
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -181,34 +178,3 @@ def _with_distractors(
         chance.shuffle(options)
         found.append({**row, "options": options})
     return found
-
-
-def arguments(texts: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m trainer.evaluation.quest", description=__doc__)
-    parser.add_argument("--table", type=Path, required=True, help="*.jsonl, *.csv or *.parquet")
-    parser.add_argument("--out", type=Path, required=True, help="the set's folder, a new one")
-    parser.add_argument("--training-pages", type=Path, help="digests of pages in training, a line")
-    parser.add_argument("--distractors", type=int, help="for rows without options: how many")
-    parser.add_argument("--seed", type=int, default=0, help="of the distractors (0)")
-    return parser.parse_args(texts)
-
-
-def main(texts: list[str] | None = None) -> int:
-    options = arguments(texts)
-    try:
-        found = convert(
-            options.table,
-            options.out,
-            training_pages=options.training_pages,
-            distractors=options.distractors,
-            seed=options.seed,
-        )
-    except (EvaluationError, OSError) as error:
-        print(f"quest: {error}", file=sys.stderr)
-        return 2
-    print(f"{options.out}: {len(found.items)} questions in {', '.join(found.modes)}")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.trainer.evaluation.toy_models import Bigram, cloze, flac, made_set, tokenizers
+from trainer.__main__ import main
 from trainer.evaluate import EvaluationError, EvaluationSettings, evaluate, write
 from trainer.evaluation import quest
 from trainer.evaluation.contamination import read_flags
@@ -204,7 +205,7 @@ def test_a_table_of_questions_becomes_a_set(tmp_path: Path, form: str, spoken: b
         for row in rows:
             row["answer"] = row["options"][row["answer"]] if row["answer"] == 1 else "arctic"
         pq.write_table(pa.Table.from_pylist(rows), source)
-    assert quest.main(["--table", str(source), "--out", str(tmp_path / "set")]) == 0
+    assert main(["questions", "--table", str(source), "--out", str(tmp_path / "set")]) == 0
     found = read_set(tmp_path / "set")
     assert found.modes == (("S-to-T", "T-to-T") if spoken else ("T-to-T",))
     assert [item.group for item in found.items] == ["aa", "aa", "bb"]
@@ -236,7 +237,7 @@ def test_rows_that_do_not_fit_are_told(
 ) -> None:
     source = table(tmp_path, [ROWS[2], row])
     out = tmp_path / "set"
-    assert quest.main(["--table", str(source), "--out", str(out)]) == 2
+    assert main(["questions", "--table", str(source), "--out", str(out)]) == 2
     said = capsys.readouterr().err
     assert message in said
     assert ":2" in said
@@ -247,10 +248,10 @@ def test_pages_of_training_are_refused(tmp_path: Path, capsys: pytest.CaptureFix
     pages = tmp_path / "pages.txt"
     pages.write_text("cc\nbb\n")
     options = ["--table", str(table(tmp_path, ROWS)), "--training-pages", str(pages)]
-    assert quest.main([*options, "--out", str(tmp_path / "set")]) == 2
+    assert main(["questions", *options, "--out", str(tmp_path / "set")]) == 2
     assert "1 of 3 questions are on pages of training" in capsys.readouterr().err
     pages.write_text("cc\n")
-    assert quest.main([*options, "--out", str(tmp_path / "set")]) == 0
+    assert main(["questions", *options, "--out", str(tmp_path / "set")]) == 0
 
 
 def test_distractors_are_answers_of_other_pages(tmp_path: Path) -> None:
