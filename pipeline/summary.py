@@ -249,13 +249,13 @@ def thresholds(stream: StreamResult) -> dict[str, list[Threshold]]:
         if not isinstance(step, Filter):
             continue
         for predicate in step.predicates():
-            limit = predicate.threshold()
-            if limit is None or predicate.kind not in ("min", "max"):
+            limit = predicate.limit  # those by quantile differ by row and are no line in a plot
+            if not isinstance(limit, int | float) or predicate.kind not in ("min", "max"):
                 continue
             direction: Direction = "min" if predicate.kind == "min" else "max"
             name = f"{step.name()}.{_setting(step, predicate.code, direction, predicate.column)}"
             found.setdefault(predicate.column, []).append(
-                Threshold(value=limit, direction=direction, field=name)
+                Threshold(value=float(limit), direction=direction, field=name)
             )
     return found
 
