@@ -19,7 +19,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from pipeline import commits, costs, device, keys, layout
+from pipeline import commits, costs, device, fetch, keys, layout
 from pipeline import outline as outlines
 from pipeline.commits import Ledger, ledger
 from pipeline.curate import (
@@ -82,6 +82,7 @@ class ModelState:
     engine: str
     missing: str = ""  # why, and what to do
     bytes: int = 0  # of memory, in each worker that runs the step
+    fetched: str = ""  # what a run fetches from the hub before it begins; then it is not missing
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,7 +142,7 @@ def forecast(recipe: Recipe, options: Options) -> Plan:
     refuse_nested(options)
     store = Store(options.out)
     models = tuple(_models(recipe))
-    lacking = {model.stream for model in models if model.missing}
+    lacking = {model.stream for model in models if model.missing or model.fetched}
     planner = _Planner(recipe, options, store)
     streams = tuple(planner.stream(name, name in lacking) for name in recipe.streams)
     streams = planner.composed(streams)
@@ -169,9 +170,10 @@ def _models(recipe: Recipe) -> Iterable[ModelState]:
     """Ask every step's fingerprint, which finds its files and libraries and loads no model."""
     for name, steps in recipe.streams.items():
         for step in steps:
-            missing = ""
+            missing, fetched = "", _to_fetch(recipe, step)
             try:
-                keys.step_key(step)
+                if not fetched:
+                    keys.step_key(step)
             except (RuntimeError, ImportError, OSError, ModelError) as error:
                 missing = " ".join(str(error).split())
             engines = ", ".join(costs.engines(step))
@@ -181,6 +183,7 @@ def _models(recipe: Recipe) -> Iterable[ModelState]:
                     step=step.name(),
                     engine=engines,
                     missing=missing,
+                    fetched=fetched,
                     bytes=costs.cost(step).bytes,
                 )
         if recipe.shards.tokens:
@@ -191,6 +194,15 @@ def _models(recipe: Recipe) -> Iterable[ModelState]:
                 missing = " ".join(str(error).split())
             engines = ", ".join(recipe.shards.tokens)
             yield ModelState(stream=name, step="shards", engine=engines, missing=missing)
+
+
+def _to_fetch(recipe: Recipe, step: Step) -> str:
+    """The models of a step that a run would fetch first, for people; "" for none."""
+    try:
+        absent = [] if fetch.forbidden(recipe) else list(fetch.absent(step))
+    except ModelError:
+        return ""  # its fingerprint says what is wrong
+    return ", ".join(model.name for model in absent)
 
 
 @dataclasses.dataclass

@@ -94,6 +94,8 @@ class Progress:
             self._began = self._shown = self._clock()
             if not self._parts:
                 self.say(f"{self._phase:<9} done before")
+        elif kind == "fetch":
+            self.say(f"models    fetching {value['model']} from the hub, once")
         elif kind == "committed":
             self._done += value[1]
             self._finished += 1

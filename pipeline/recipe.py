@@ -118,6 +118,11 @@ class RecipeHead(pydantic.BaseModel):
     resources: dict[PhaseName, Resources] = pydantic.Field(
         default_factory=dict, description="What the workers of a phase need, on a cluster"
     )
+    offline: bool = pydantic.Field(
+        False,
+        description="Models named by hub ids that are not on this machine are an error; else they "
+        "are fetched once, before work starts (yes or no; in no key)",
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -129,6 +134,7 @@ class Recipe:
     streams: Mapping[str, tuple[Step, ...]]
     shards: ShardSettings
     resources: Mapping[str, Resources] = dataclasses.field(default_factory=dict)
+    offline: bool = False
 
     def hints(self, phase: str) -> dict[str, str]:
         """Beam's resource hints for the workers of a phase; {} for none."""
@@ -152,6 +158,7 @@ class Recipe:
             "resources": {
                 phase: one.model_dump(mode="json") for phase, one in sorted(self.resources.items())
             },
+            "offline": self.offline,
         }
 
     def text(self) -> str:
@@ -199,6 +206,7 @@ def resolve(tree: Node, overrides: Sequence[str] = (), known: Known | None = Non
         streams={name: tuple(filter(None, found)) for name, found in steps.items()},
         shards=head.shards,
         resources=head.resources,
+        offline=head.offline,
     )
 
 

@@ -56,6 +56,13 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="follow links, and paths of a table, that lead out of DATA",
     )
     parser.add_argument(
+        "--offline",
+        action="append_const",
+        const="offline=true",
+        dest="overrides",
+        help="fetch no model that the recipe names by its hub id and this machine does not have",
+    )
+    parser.add_argument(
         "--limit", type=seconds_of, metavar="1h", help="a trial run over the first hour of audio"
     )
     parser.add_argument(

@@ -14,6 +14,7 @@ from pipeline.funnel import meaning
 from pipeline.progress import duration
 from pipeline.recipe import load_recipe
 from pipeline.report import clean, figures
+from transforms.engines import hub
 
 TABLE = "~: by a table of another machine's times"
 
@@ -116,15 +117,21 @@ def _row(*cells: str) -> str:
     return text
 
 
+def _token() -> str:
+    return "with your token" if hub.has_token() else "no token is set; gated ones need HF_TOKEN"
+
+
 def _models(plan: Plan) -> list[str]:
     found = []
     for model in plan.models:
         name = f"{model.stream}: {model.step}" + (f" {model.engine}" if model.engine else "")
         state = "MISSING, " + model.missing if model.missing else "here"
-        if model.bytes and plan.workers and not model.missing:
+        if model.fetched:
+            state = f"not here; a run fetches {model.fetched} from the hub first ({_token()})"
+        elif model.bytes and plan.workers and not model.missing:
             state += f", {plan.workers} x {size(model.bytes)} of memory"
         found.append(f"models     {name}: {state}")
-    if plan.missing:
+    if plan.missing or any(model.fetched for model in plan.models):
         found.append("           what comes after cannot be planned without them")
     for phase, hints in plan.resources.items():
         told = ", ".join(f"{name} {value}" for name, value in hints.items())
@@ -135,7 +142,7 @@ def _models(plan: Plan) -> list[str]:
 def _needs(plan: Plan) -> list[str]:
     disk, busy = plan.disk, any(phase.parts for s in plan.streams for phase in s.phases)
     todo = [phase for s in plan.streams for phase in s.phases if phase.parts]
-    if plan.missing and not busy:
+    if not busy and (plan.missing or any(model.fetched for model in plan.models)):
         return []
     if not busy:
         return ["time       everything is done before: a run only writes its report again"]

@@ -424,7 +424,7 @@ def test_a_missing_model_is_named_with_the_way_to_get_it(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", never)
     monkeypatch.setattr(socket, "getaddrinfo", never)
     said = refusal("no-such-people/no-such-model@v1")
-    assert "model no-such-people/no-such-model is not on this machine" in said
+    assert "no-such-people/no-such-model at revision v1 is not on this machine" in said
     assert "`hf download no-such-people/no-such-model --revision v1`" in said
     assert "faster-whisper/./models/no-such-model in the recipe" in said
     assert "`hf download Systran/faster-whisper-large-v3`" in whisper_files.how_to_get("large-v3")

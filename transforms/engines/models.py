@@ -1,7 +1,8 @@
 """Model files on disk: what is wrong with them, said before work starts, and what they are.
 
-A model is never downloaded by a run: that would make results depend on the day, and a worker
-without a network would find out last. What is missing is named with the command that gets it.
+An engine never downloads: results would depend on the day, and a worker without a network would
+find out last. What is missing is named with the command that gets it, or fetched before work starts
+(`hub`).
 """
 
 import functools

@@ -1,8 +1,8 @@
 """A pyannote pipeline's files: where they are, what they are, and whether they are safe to load.
 
 A pipeline is a directory: config.yaml, segmentation/pytorch_model.bin, embedding/pytorch_model.bin
-and plda/*.npz. It is named by its path, or by its id on the Hugging Face hub, of which a copy must
-lie in the hub's cache: a run downloads nothing (see `models`).
+and plda/*.npz. It is named by its path, or by its id on the Hugging Face hub, whose copy in the
+hub's cache is taken (see `hub`).
 
 pyannote.audio reads checkpoints as pickles, which can run any program, and takes whatever a
 configuration leaves out from the hub. So before it sees a directory, the configuration must name
@@ -15,6 +15,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from transforms.engines.hub import HubModel
 from transforms.engines.models import ModelError, files_digest
 
 FAMILY = "pyannote"
@@ -69,7 +70,8 @@ def directory(place: str) -> Path:
         if not path.is_dir():
             raise _error(place, f"there is no directory {path.absolute()}. {_how(place)}")
     else:
-        path = _in_cache(place)
+        require_package()
+        path = _on_hub(place).located()
     check(path, place)
     return path
 
@@ -204,18 +206,20 @@ def _how(place: str) -> str:
     )
 
 
-def _in_cache(place: str) -> Path:
-    """The hub cache's copy of a pipeline. Asks no network."""
-    require_package()  # which brings the hub's library
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+def hub_model(engine: str) -> HubModel | None:
+    """What `pyannote/<place>` is on the hub; None where it names a directory.
 
+    Raises `ModelError` where pyannote.audio, which brings the hub's library, is not installed.
+    """
+    place = place_of(engine)
+    if is_directory(place):
+        return None
+    require_package()
+    return _on_hub(place)
+
+
+def _on_hub(place: str) -> HubModel:
     model, _, revision = place.partition("@")
-    try:
-        return Path(snapshot_download(model, revision=revision or None, local_files_only=True))
-    except LocalEntryNotFoundError as error:
-        raise _error(
-            place,
-            f"{model}{f' at revision {revision}' if revision else ''} is not on this machine "
-            f"(looked in {constants.HF_HUB_CACHE}), and a run downloads nothing. {_how(place)}",
-        ) from error
+    return HubModel(
+        engine=f"{FAMILY}/{place}", repo=model, revision=revision or None, by_hand=_how(place)
+    )

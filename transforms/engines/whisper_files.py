@@ -1,8 +1,9 @@
 """Whisper models in CTranslate2's format: where they lie, whether they are whole, what they are.
 
 A variant is a size of faster-whisper's list, a hub id (`org/name`) or a folder; a size and an id
-may end in `@revision`. Looked for on this machine only, in the hub's cache or the folder. All that
-can be seen without loading the weights is checked here, so that a run is refused before work.
+may end in `@revision`. Looked for on this machine only: in the hub's cache (`hub`), or the folder.
+All that can be seen without loading the weights is checked here, so that a run is refused before
+work.
 """
 
 import difflib
@@ -13,6 +14,7 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
+from transforms.engines.hub import HubModel
 from transforms.engines.models import ModelError, files_digest
 
 FAMILY = "faster-whisper"
@@ -81,6 +83,23 @@ def how_to_get(variant: str) -> str:
     )
 
 
+def hub_model(engine: str) -> HubModel | None:
+    """What `faster-whisper/<variant>` is on the hub; None where it names a folder."""
+    variant = engine.removeprefix(f"{FAMILY}/")
+    return None if is_folder(variant) else _on_hub(variant)
+
+
+def _on_hub(variant: str) -> HubModel:
+    repo, revision = repository(variant)
+    return HubModel(
+        engine=f"{FAMILY}/{variant}",
+        repo=repo,
+        revision=revision,
+        files=(*NEEDED, *VOCABULARIES, *OPTIONAL),
+        by_hand=how_to_get(variant),
+    )
+
+
 def locate(variant: str) -> Path:
     """The folder of a model on this machine, with all its files. Raises `ModelError`."""
     engine = f"{FAMILY}/{variant}"
@@ -90,18 +109,7 @@ def locate(variant: str) -> Path:
             where = folder.absolute()
             raise ModelError(engine, f"there is no folder {where}. {how_to_get(variant)}")
     else:
-        from huggingface_hub import constants, snapshot_download
-        from huggingface_hub.errors import LocalEntryNotFoundError
-
-        repo, revision = repository(variant)
-        try:
-            folder = Path(snapshot_download(repo, revision=revision, local_files_only=True))
-        except LocalEntryNotFoundError as error:
-            raise ModelError(
-                engine,
-                f"model {repo} is not on this machine (looked in {constants.HF_HUB_CACHE}), and a "
-                f"run downloads nothing. {how_to_get(variant)}",
-            ) from error
+        folder = _on_hub(variant).located()
     _check(engine, folder, how_to_get(variant))
     return folder
 
