@@ -9,8 +9,10 @@ from schemas.records import Document, frames
 from tests.trainer.data.made_sets import document_of, pcm_of, write_set
 from tests.trainer.evaluation.toy_models import cloze, made_set
 from trainer.__main__ import main
+from trainer.evaluate import EvaluationSettings, Tokenizers, evaluate
 from trainer.evaluation.held_out import held_out
 from trainer.evaluation.items import Gap, Text
+from trainer.trained import open_trained
 from transforms import flac
 
 DOCUMENTS = [
@@ -156,7 +158,7 @@ def test_lm_eval_runs_on_an_export(run: Path, tmp_path: Path) -> None:
     from lm_eval.tasks import TaskManager
 
     assert main(["export", str(run), "--out", str(tmp_path / "model")]) == 0
-    rows = [{"q": f"d{k}c0w", "choices": ["0", "1"], "gold": k % 2} for k in range(8)]
+    rows = [{"q": f"d{k}c0w", "choices": ["0", "zwei"], "gold": k % 2} for k in range(8)]
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     tasks = tmp_path / "tasks"
@@ -167,17 +169,40 @@ def test_lm_eval_runs_on_an_export(run: Path, tmp_path: Path) -> None:
         f"dataset_kwargs: {{data_files: {{test: {data}}}}}\n"
         "test_split: test\n"
         "output_type: multiple_choice\n"
-        'doc_to_text: "{{q}}"\n'
+        'doc_to_text: " {{q}}"\n'  # the lead that training puts before a text
         "doc_to_choice: choices\n"
         "doc_to_target: gold\n"
         "metric_list: [{metric: acc}]\n"
     )
     found = simple_evaluate(
         model="hf",
-        model_args=f"pretrained={tmp_path / 'model'},dtype=float32,add_bos_token=True",
+        model_args=f"pretrained={tmp_path / 'model'},dtype=float32",
         tasks=["toy_choice"],
         task_manager=TaskManager(include_path=str(tasks), include_defaults=False),
         device="cpu",
         batch_size=4,
     )
-    assert 0 <= found["results"]["toy_choice"]["acc,none"] <= 1
+    items = [
+        {
+            "kind": "cloze",
+            "id": f"d{k}",
+            "question": {"text": row["q"]},
+            "options": row["choices"],
+            "answer": row["gold"],
+        }
+        for k, row in enumerate(rows)
+    ]
+    trained = open_trained(run)
+    ours = evaluate(
+        trained.decoder,
+        Tokenizers(trained.text, trained.speech, words=trained.vocabulary),
+        [made_set(tmp_path / "same", items)],
+        EvaluationSettings(answer_prefix=""),
+    ).of("same", "T-to-T")
+    for sample in found["samples"]["toy_choice"]:
+        item = ours.items[sample["doc_id"]]
+        theirs = [sample["resps"][place][0][0] for place in item.order]
+        assert item.scores["sum"] == pytest.approx(theirs, abs=1e-4)
+    assert found["results"]["toy_choice"]["acc,none"] == pytest.approx(
+        ours.estimates["accuracy.sum"].value
+    )
