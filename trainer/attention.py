@@ -32,7 +32,7 @@ def document_mask(piece: torch.Tensor, kind: Literal["sdpa", "flex"]) -> Any:
     def sees(pack: Any, head: Any, q: Any, k: Any) -> Any:
         return (q >= k) & (piece[pack, q] == piece[pack, k])
 
-    make = _compiled(create_block_mask, piece.device.type)
+    make = _kernel(create_block_mask, piece.device)
     return make(sees, packs, None, length, length, device=piece.device.type)
 
 
@@ -41,16 +41,22 @@ def _flex(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Any
 
     if query.device.type == "cpu" and torch.is_grad_enabled():
         raise ValueError("attention: flex cannot train on a CPU (torch 2.11); set attention: sdpa")
-    found: torch.Tensor = _compiled(flex_attention, query.device.type)(
+    found: torch.Tensor = _kernel(flex_attention, query.device)(
         query, key, value, block_mask=mask, enable_gqa=query.shape[1] != key.shape[1]
     )
     return found
 
 
-@functools.cache
-def _compiled(function: Callable[..., Any], device: str) -> Callable[..., Any]:
+def _kernel(function: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
     """As it is on a CPU; elsewhere compiled, without which it holds all scores in memory."""
-    return function if device == "cpu" else torch.compile(function, dynamic=False)
+    if device.type == "cpu" or torch.compiler.is_compiling():
+        return function
+    return _compiled(function)
+
+
+@functools.cache
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    return torch.compile(function, dynamic=False)
 
 
 class Attention(nn.Module):

@@ -20,10 +20,7 @@ from trainer.export_text import TokenizerFiles, tokenizer_files
 from trainer.model import Decoder
 from trainer.pack import MARKERS, Vocabulary
 from trainer.text import FileTokenizer
-from trainer.weight_names import hugging_face_name
-
-CODES = "speech_codes.safetensors"
-LAYOUT = "speechloom.json"
+from trainer.weight_names import CODES, LAYOUT, hugging_face_name
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -44,7 +41,8 @@ def export(
     """Write `out`, which must not exist or be empty.
 
     `length`: positions of a pack, the context it was trained at. `about`: what to record beside the
-    vocabulary (speech tokenizer, order, run). Raises `ExportError`.
+    vocabulary (run, order; `speech_tokenizer_digest` lets a later run go on with its speech).
+    Raises `ExportError`.
     """
     out = Path(out)
     if text.size != model.vocabulary.text:

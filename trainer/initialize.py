@@ -1,62 +1,27 @@
 """A decoder that begins as a text model: the weights of a local Hugging Face folder, extended.
 
 Rows of text are taken over; rows of markers and speech are new. They are Xavier-normal, as one
-matrix of new rows (SpeLangy), or the mean of the text rows. Only safetensors are read: a pickle can
-run code. A configuration that asks for something the decoder does not do is refused, never ignored.
+matrix of new rows (SpeLangy), or the mean of the text rows. Our own exports go on with markers, and
+with speech where the tokenizer is the same.
 """
 
-import json
+import dataclasses
 import math
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
 from trainer.model import Decoder, drawn, drawn_rows
-from trainer.model_settings import ModelSettings, RopeScaling
 from trainer.pack import Vocabulary
 from trainer.text import FILES, FileTokenizer, load_text_tokenizer
-from trainer.weight_names import hugging_face_name
+from trainer.weight_files import InitializationError, read_json, tensors_of, weights_of
+from trainer.weight_names import CODES, LAYOUT, SPEECH_DIGEST, hugging_face_name
+from trainer.weight_settings import settings_from
+
+__all__ = ["InitializationError", "NewEmbeddings", "initialized", "settings_from"]
 
 NewEmbeddings = Literal["xavier", "mean"]
-
-KINDS = ("llama", "mistral", "qwen2")  # model types whose mathematics is the decoder's
-
-
-class InitializationError(ValueError):
-    """A folder that cannot be the beginning of this model; the message says why."""
-
-
-def settings_from(folder: Path | str, attention: Literal["sdpa", "flex"] = "sdpa") -> ModelSettings:
-    """The settings that a folder's `config.json` asks for. Raises `InitializationError`."""
-    path = Path(folder) / "config.json"
-    config = _json(path)
-    kind = config.get("model_type")
-    if kind not in KINDS:
-        raise InitializationError(
-            f"{path}: model type {kind!r}; weights of {', '.join(KINDS)} can be taken over"
-        )
-    _refused(path, config, kind)
-    width, heads = (
-        _number(path, config, "hidden_size"),
-        _number(path, config, "num_attention_heads"),
-    )
-    theta, scaling = _rope(path, config)
-    return ModelSettings(
-        depth=_number(path, config, "num_hidden_layers"),
-        width=width,
-        heads=heads,
-        kv_heads=config.get("num_key_value_heads") or heads,
-        head_width=config.get("head_dim") or width // heads,
-        hidden=_number(path, config, "intermediate_size"),
-        rope_theta=theta,
-        rope_scaling=scaling,
-        norm_eps=float(config.get("rms_norm_eps", 1e-6)),
-        tie_embeddings=bool(config.get("tie_word_embeddings", False)),
-        qkv_bias=kind == "qwen2",
-        attention=attention,
-    )
 
 
 def initialized(
@@ -66,21 +31,79 @@ def initialized(
     *,
     new_embeddings: NewEmbeddings = "xavier",
     text: FileTokenizer | None = None,
+    speech: str | None = None,
     attention: Literal["sdpa", "flex"] = "sdpa",
 ) -> Decoder:
     """The decoder of a folder's weights, for a vocabulary whose text ids are the folder's.
 
     Rows of the folder beyond `vocabulary.text` (many models round their number up) are left out.
-    `text`: the run's tokenizer, to be compared with the folder's own, where it has one. Weights are
-    float32. Raises `InitializationError`.
+    Of our own exports markers are taken over too, and speech where its tokenizer is the run's.
+    `text`: the run's tokenizer, to be compared with the folder's own, where it has one; `speech`:
+    the digest of the run's speech tokenizer. Weights are float32. Raises `InitializationError`.
     """
     folder = Path(folder)
+    before = _exported(folder, vocabulary)
     if text is not None:
-        _same_tokenizer(folder, text)
+        _same_tokenizer(folder, text, before)
+    kept = vocabulary.text if before is None else before.rows(vocabulary, speech)
     model = Decoder(settings_from(folder, attention), vocabulary, seed)
-    read, names = _weights(folder)
-    wanted = {hugging_face_name(name): name for name, _ in model.named_parameters()}
-    expected = {theirs for theirs in wanted if theirs is not None}
+    read, names = weights_of(folder)
+    ours = [(name, hugging_face_name(name)) for name, _ in model.named_parameters()]
+    _check_names(folder, names, {theirs for _, theirs in ours if theirs is not None}, model)
+    codes = tensors_of(folder / CODES) if kept == vocabulary.size and model.code_heads else {}
+    with torch.no_grad():
+        for (name, theirs), weight in zip(ours, model.parameters(), strict=True):
+            where = f"{folder}: {theirs or name}"
+            if theirs is None:
+                if name in codes:
+                    _take(where, weight, codes[name])
+                else:
+                    _new_codes(name, weight, vocabulary, seed)
+            elif name in ("embedding.weight", "text_head.weight"):
+                _take_rows(where, weight, read(theirs), kept)
+                new = _new_rows(name, weight, vocabulary, seed, new_embeddings)
+                weight[kept:] = new[kept - vocabulary.text :]
+            else:
+                _take(where, weight, read(theirs))
+    return model
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Exported:
+    """What one of our own exports says of itself."""
+
+    vocabulary: Vocabulary
+    text: str  # digest
+    speech: str | None  # digest
+
+    def rows(self, vocabulary: Vocabulary, speech: str | None) -> int:
+        """How many rows mean the same in a vocabulary whose speech has this digest."""
+        same = self.vocabulary == vocabulary and self.speech is not None and self.speech == speech
+        return vocabulary.size if same else vocabulary.speech_first
+
+
+def _exported(folder: Path, vocabulary: Vocabulary) -> _Exported | None:
+    path = folder / LAYOUT
+    if not path.is_file():
+        return None
+    layout = read_json(path)
+    try:
+        found = _Exported(
+            Vocabulary(**layout["vocabulary"]),
+            str(layout["text_tokenizer"]),
+            layout.get(SPEECH_DIGEST),
+        )
+    except (KeyError, TypeError) as error:
+        raise InitializationError(f"{path} is not as an export writes it: {error!r}") from error
+    if found.vocabulary.text != vocabulary.text:
+        raise InitializationError(
+            f"{path}: trained with {found.vocabulary.text} text ids, the run's tokenizer has "
+            f"{vocabulary.text}. Give the tokenizer that it was trained with"
+        )
+    return found
+
+
+def _check_names(folder: Path, names: list[str], expected: set[str], model: Decoder) -> None:
     missing = sorted(expected - set(names))
     others = [name for name in sorted(set(names) - expected) if not _needless(name, model)]
     if missing or others:
@@ -88,37 +111,23 @@ def initialized(
             f"{folder}: its weights are not those its config.json describes: missing "
             f"{missing[:4] or 'none'}, unknown {others[:4] or 'none'}"
         )
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            theirs = hugging_face_name(name)
-            if theirs is None:
-                _new_codes(name, weight, vocabulary, seed)
-                continue
-            given = read(theirs).to(torch.float32)
-            if name in ("embedding.weight", "text_head.weight"):
-                _taken_rows(f"{folder}: {theirs}", weight, given, vocabulary)
-                weight[vocabulary.text :] = _new_rows(
-                    name, weight, vocabulary, seed, new_embeddings
-                )
-            elif given.shape != weight.shape:
-                raise InitializationError(
-                    f"{folder}: {theirs} is {tuple(given.shape)}, config.json makes it "
-                    f"{tuple(weight.shape)}"
-                )
-            else:
-                weight.copy_(given)
-    return model
 
 
-def _taken_rows(
-    where: str, weight: torch.Tensor, given: torch.Tensor, vocabulary: Vocabulary
-) -> None:
-    if given.ndim != 2 or given.shape[1] != weight.shape[1] or len(given) < vocabulary.text:
+def _take(where: str, weight: torch.Tensor, given: torch.Tensor) -> None:
+    if given.shape != weight.shape:
         raise InitializationError(
-            f"{where} is {tuple(given.shape)}; the text tokenizer has {vocabulary.text} ids, so at "
-            f"least ({vocabulary.text}, {weight.shape[1]}) is needed. Is it this model's tokenizer?"
+            f"{where} is {tuple(given.shape)}, its configuration makes it {tuple(weight.shape)}"
         )
-    weight[: vocabulary.text] = given[: vocabulary.text]
+    weight.copy_(given)
+
+
+def _take_rows(where: str, weight: torch.Tensor, given: torch.Tensor, rows: int) -> None:
+    if given.ndim != 2 or given.shape[1] != weight.shape[1] or len(given) < rows:
+        raise InitializationError(
+            f"{where} is {tuple(given.shape)}; the run's tokenizers have {rows} ids that it "
+            f"should know: ({rows}, {weight.shape[1]}) at least. Is it this model's tokenizer?"
+        )
+    weight[:rows].copy_(given[:rows])
 
 
 def _new_rows(
@@ -142,39 +151,6 @@ def _new_codes(name: str, weight: torch.Tensor, vocabulary: Vocabulary, seed: in
     weight.copy_(drawn(seed, name, tuple(weight.shape)) * std)
 
 
-def _weights(folder: Path) -> tuple[Callable[[str], torch.Tensor], list[str]]:
-    """A reader of the folder's weights by name, and their names."""
-    from safetensors import SafetensorError, safe_open
-
-    index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
-    try:
-        if index.is_file():
-            where: Mapping[str, str] = _json(index)["weight_map"]
-            outside = {name for name in where.values() if Path(name).name != name}
-            if outside:
-                raise InitializationError(f"{index}: names files outside it: {sorted(outside)[:2]}")
-        elif single.is_file():
-            with safe_open(single, framework="pt") as file:
-                where = dict.fromkeys(file.keys(), single.name)
-        else:
-            raise InitializationError(
-                f"{folder} holds no model.safetensors. Pickled weights (.bin, .pt) are not read: "
-                "save the model with safe_serialization"
-            )
-
-        def read(name: str) -> torch.Tensor:
-            try:
-                with safe_open(folder / where[name], framework="pt") as file:
-                    found: torch.Tensor = file.get_tensor(name)
-                    return found
-            except (SafetensorError, OSError) as error:
-                raise InitializationError(f"{folder / where[name]}: {error}") from error
-
-        return read, list(where)
-    except SafetensorError as error:
-        raise InitializationError(f"{single}: {error}") from error
-
-
 def _needless(name: str, model: Decoder) -> bool:
     """Weights that a folder may hold and nobody needs."""
     return name.endswith("rotary_emb.inv_freq") or (
@@ -182,53 +158,14 @@ def _needless(name: str, model: Decoder) -> bool:
     )
 
 
-def _refused(path: Path, config: Mapping[str, Any], kind: str) -> None:
-    plain = {
-        "hidden_act": ("silu", "silu"),
-        "mlp_bias": (False, False),
-        "pretraining_tp": (1, 1),
-        "partial_rotary_factor": (1.0, 1.0),
-    }
-    if kind != "qwen2":
-        plain["attention_bias"] = (False, False)
-    for key, (wanted, otherwise) in plain.items():
-        if config.get(key, otherwise) not in (wanted, None):
+def _same_tokenizer(folder: Path, text: FileTokenizer, before: _Exported | None) -> None:
+    if before is not None:
+        if before.text != text.digest:
             raise InitializationError(
-                f"{path}: {key} is {config[key]!r}; the decoder does {wanted!r} only"
+                f"{folder} was trained with the text tokenizer {before.text[:12]}; the run's is "
+                f"{text.path} ({text.digest[:12]}). Give the file that it was trained with"
             )
-    windowed = config.get("sliding_window") is not None and config.get(
-        "use_sliding_window", kind == "mistral"
-    )
-    if windowed:
-        raise InitializationError(
-            f"{path}: a sliding window of {config['sliding_window']} positions; the decoder sees "
-            "whole pieces. Set sliding_window to null if packs are no longer than it"
-        )
-
-
-def _rope(path: Path, config: Mapping[str, Any]) -> tuple[float, RopeScaling | None]:
-    """Base and scaling of the rotary angles, from either of the two ways they are written."""
-    given = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    theta = float(given.get("rope_theta") or config.get("rope_theta") or 10_000.0)
-    kind = given.get("rope_type", given.get("type", "default"))
-    if kind == "default":
-        return theta, None
-    if kind != "llama3":
-        raise InitializationError(
-            f"{path}: rotary scaling {kind!r}; the decoder does default and llama3"
-        )
-    try:
-        return theta, RopeScaling(
-            factor=float(given["factor"]),
-            low_freq_factor=float(given["low_freq_factor"]),
-            high_freq_factor=float(given["high_freq_factor"]),
-            original_length=int(given["original_max_position_embeddings"]),
-        )
-    except KeyError as error:
-        raise InitializationError(f"{path}: rotary scaling llama3 without {error}") from error
-
-
-def _same_tokenizer(folder: Path, text: FileTokenizer) -> None:
+        return
     if not any((folder / name).is_file() for name in FILES):
         return
     own = load_text_tokenizer(folder)
@@ -237,22 +174,3 @@ def _same_tokenizer(folder: Path, text: FileTokenizer) -> None:
             f"{folder} was trained with {own.path.name} ({own.digest[:12]}); the run's text "
             f"tokenizer is {text.path} ({text.digest[:12]}). Its ids would mean other words"
         )
-
-
-def _number(path: Path, config: Mapping[str, Any], name: str) -> int:
-    value = config.get(name)
-    if type(value) is not int or value < 1:
-        raise InitializationError(f"{path}: {name} is {value!r}, not a whole number above 0")
-    return value
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise InitializationError(f"{path} does not exist: is this a model's folder?") from error
-    except ValueError as error:
-        raise InitializationError(f"{path} is no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise InitializationError(f"{path} is no JSON object")
-    return found

@@ -106,5 +106,5 @@ def check(pack: Pack, vocabulary: Vocabulary, length: int) -> None:
         raise ValueError(f"pack {pack.number}: padding stands before a piece")
     if int(pack.ids.max(initial=0)) >= vocabulary.size or int(pack.ids.min(initial=0)) < 0:
         raise ValueError(f"pack {pack.number}: an id is outside the vocabulary")
-    if vocabulary.codebooks > 1 and pack.codes.any(axis=1)[pack.modality != SPEECH].any():
+    if vocabulary.codebooks > 1 and pack.codes[pack.modality != SPEECH].any():
         raise ValueError(f"pack {pack.number}: codes where no speech is")

@@ -1,6 +1,11 @@
-"""What Hugging Face's Llama and Qwen2 call the decoder's weights. Shapes are the same in both."""
+"""What Hugging Face's Llama and Qwen2 call the decoder's weights, and what an export's files are
+called. Shapes are the same in both."""
 
 import re
+
+CODES = "speech_codes.safetensors"  # what they have no name for: tables and heads of codes
+LAYOUT = "speechloom.json"  # the vocabulary of an export
+SPEECH_DIGEST = "speech_tokenizer_digest"  # in it
 
 PARTS = {
     "attention_norm": "input_layernorm",

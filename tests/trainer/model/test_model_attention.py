@@ -139,3 +139,16 @@ def test_codes_of_text_positions_are_not_read() -> None:
     held = some_packs(FRAMES, 1)
     codes = torch.where((held.modality == TEXT)[..., None], 5, held.codes)
     assert torch.equal(answers(model, dataclasses.replace(held, codes=codes)), answers(model, held))
+
+
+@pytest.mark.parametrize("vocabulary", (UNITS, FRAMES))
+@pytest.mark.parametrize("attention", ("sdpa", "flex"))
+def test_blocks_can_be_compiled_without_a_break(vocabulary: Vocabulary, attention: str) -> None:
+    """Traced whole; the kernels themselves are those of eager mode, for compiling takes minutes."""
+    torch.compiler.reset()
+    model = decoder(vocabulary, attention=attention, width=64)
+    held = some_packs(vocabulary, 1)
+    wanted = answers(model, held)
+    for block in model.blocks:
+        block.compile(backend="eager", fullgraph=True)
+    torch.testing.assert_close(answers(model, held), wanted, **CLOSE)

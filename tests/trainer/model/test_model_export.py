@@ -11,11 +11,12 @@ from tests.trainer.model.hugging_face import logits_of
 from tests.trainer.model.made_models import decoder, pack
 from tests.trainer.model.made_text import bpe_file, made_texts, sentencepiece_file
 from trainer import export as exporting
-from trainer.export import CODES, LAYOUT, ExportError, export
-from trainer.initialize import initialized
+from trainer.export import ExportError, export
+from trainer.initialize import InitializationError, initialized
 from trainer.model import Decoder, RopeScaling
 from trainer.pack import Vocabulary
 from trainer.text import FileTokenizer, load_text_tokenizer
+from trainer.weight_names import CODES, LAYOUT
 
 SCALED = RopeScaling(factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_length=32)
 WORDS = Vocabulary(text=320)
@@ -51,7 +52,6 @@ def items(vocabulary: Vocabulary) -> list[Any]:
     return ["document", "text", 7, 300, 45, *runs, "text", 319, 2, "end"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("vocabulary", (WORDS, UNITS, FRAMES, DELAYED))
 @pytest.mark.parametrize(
     "settings",
@@ -77,7 +77,6 @@ def test_logits_are_the_decoders(
     assert float(wanted.abs().max()) > 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("vocabulary", (WORDS, UNITS, FRAMES))
 def test_ids_of_the_tokenizer_are_those_it_was_trained_with(
     tmp_path: Path, text: FileTokenizer, vocabulary: Vocabulary
@@ -104,7 +103,6 @@ def test_ids_of_the_tokenizer_are_those_it_was_trained_with(
         assert found.convert_tokens_to_ids("<|speechloom-frame|>") == 324
 
 
-@pytest.mark.slow
 def test_a_sentencepiece_tokenizer_is_extended_too(tmp_path: Path) -> None:
     import transformers
 
@@ -123,7 +121,6 @@ def test_a_sentencepiece_tokenizer_is_extended_too(tmp_path: Path) -> None:
     assert "SentencePiece" in (out / "README.md").read_text()
 
 
-@pytest.mark.slow
 def test_an_export_generates_up_to_the_end_marker(tmp_path: Path, text: FileTokenizer) -> None:
     model = decoder(WORDS)
     with torch.no_grad():
@@ -165,18 +162,53 @@ def test_codes_are_in_a_file_of_their_own_and_the_readme_says_so(
     assert "| 324 to 353 | `<|speechloom-unit-0|>` to `<|speechloom-unit-29|>`" in readme
 
 
+SPEECH = "a" * 64  # digest of a speech tokenizer
+
+
 @pytest.mark.parametrize("tied", (True, False))
+@pytest.mark.parametrize("vocabulary", (WORDS, UNITS, FRAMES, DELAYED))
 def test_an_export_can_be_the_beginning_of_a_run(
-    tmp_path: Path, text: FileTokenizer, tied: bool
+    tmp_path: Path, text: FileTokenizer, tied: bool, vocabulary: Vocabulary
 ) -> None:
-    """What was written is read back bit for bit, as text."""
-    model = shaken(WORDS, tie_embeddings=tied, rope_scaling=SCALED)
-    export(model, text, tmp_path / "out", length=64)
-    again = initialized(tmp_path / "out", WORDS, 9)
+    """What was written is read back bit for bit: speech too, where it is the same speech."""
+    model = shaken(vocabulary, tie_embeddings=tied, rope_scaling=SCALED)
+    about = {"speech_tokenizer_digest": SPEECH}
+    export(model, text, tmp_path / "out", length=64, about=about)
+    again = initialized(tmp_path / "out", vocabulary, 9, text=text, speech=SPEECH)
     assert again.settings == model.settings.model_copy(update={"initial_std": 0.02})
-    for name, weight in model.state_dict().items():
-        rows = 320 if name in ("embedding.weight", "text_head.weight") else None
-        assert torch.equal(again.state_dict()[name][:rows], weight[:rows]), name
+    for name, weight in again.state_dict().items():
+        assert torch.equal(model.state_dict()[name], weight), name
+
+
+def test_other_speech_begins_anew_and_markers_go_on(tmp_path: Path, text: FileTokenizer) -> None:
+    for number, (vocabulary, other) in enumerate(
+        ((UNITS, UNITS), (FRAMES, FRAMES), (WORDS, UNITS))
+    ):
+        model, out = shaken(vocabulary), tmp_path / str(number)
+        export(model, text, out, length=64, about={"speech_tokenizer_digest": SPEECH})
+        again = initialized(out, other, 9, text=text, speech="b" * 64)
+        rows = vocabulary.speech_first
+        one, two = model.embedding.weight, again.embedding.weight
+        assert torch.equal(one[:rows], two[:rows])
+        assert not torch.equal(one[rows:], two[rows:])
+        if again.code_heads is not None and model.code_heads is not None:
+            assert not torch.equal(again.code_heads.weight, model.code_heads.weight)
+
+
+def test_an_export_goes_on_with_its_own_text_tokenizer(tmp_path: Path, text: FileTokenizer) -> None:
+    out = tmp_path / "out"
+    export(shaken(WORDS), text, out, length=64)
+    exported = load_text_tokenizer(out)  # holds the markers, and would count them as text
+    with pytest.raises(InitializationError, match="trained with 320 text ids"):
+        initialized(out, Vocabulary(text=exported.size), 0, text=exported)
+    other = tmp_path / "other"
+    other.mkdir()
+    bpe_file(other, 321)
+    with pytest.raises(InitializationError, match="Give the file that it was trained with"):
+        initialized(out, WORDS, 0, text=load_text_tokenizer(other))
+    (out / LAYOUT).write_text("{}")
+    with pytest.raises(InitializationError, match="not as an export writes it"):
+        initialized(out, WORDS, 0)
 
 
 def test_half_precision_when_asked(tmp_path: Path, text: FileTokenizer) -> None:
