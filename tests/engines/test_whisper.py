@@ -155,6 +155,74 @@ def test_batches_say_what_a_direct_call_says(whisper_toy, toy, recording, batch_
             assert abs(ours.end - theirs.end) <= 0.02
 
 
+@pytest.fixture
+def padded(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Make plain calls of faster-whisper pad to so many frames (0: whole seconds of their own)."""
+    import faster_whisper.transcribe as plain
+
+    pad = plain.pad_or_trim
+
+    def to(frames: int) -> None:
+        monkeypatch.setattr(
+            plain,
+            "pad_or_trim",
+            lambda array: pad(array, frames or -(-array.shape[-1] // 100) * 100),
+        )
+
+    return to
+
+
+def assert_same(answer: Transcript | None, said: tuple[str, list[Any]]) -> None:
+    text, words = said
+    assert (answer.text if answer else "") == text
+    for ours, theirs in zip(answer.words if answer else (), words, strict=True):
+        assert ours.text == theirs.word.strip()
+        assert abs(ours.start - theirs.start) <= 0.02
+        assert abs(ours.end - theirs.end) <= 0.02
+
+
+def test_padded_to_its_own_length_a_clip_is_that_of_a_direct_call(
+    whisper_toy, toy, recording, clips, padded
+):
+    answers = all_of(load(whisper_toy, batch_size=1, padding="longest"), recording)
+    padded(0)
+    for answer, pcm in zip(answers, recording, strict=True):
+        assert_same(answer, direct(toy, pcm))
+    assert answers[1].text == clips["conversation"]["text"]
+
+
+def test_padded_to_the_longest_of_its_batch_a_clip_is_that_of_a_direct_call(
+    whisper_toy, toy, recording, padded
+):
+    some = [recording[i] for i in (0, 4, 5, 1)]  # 2.6, 17.1, 3.4 and 24.3 s: one window each
+    answers = all_of(load(whisper_toy, batch_size=3, padding="longest"), some)
+    for answer, pcm, frames in zip(answers, some, (1800, 1800, 1800, 2500), strict=True):
+        padded(frames)
+        assert_same(answer, direct(toy, pcm))
+
+
+def test_padding_is_what_the_model_gets(whisper_toy, recording, monkeypatch):
+    shapes: list[tuple[int, ...]] = []
+    for padding, wanted in (("full", 3000), ("longest", 1800)):
+        engine = load(whisper_toy, padding=padding)
+        encode = engine._model.encode
+        monkeypatch.setattr(
+            engine._model, "encode", lambda w, e=encode: (shapes.append(w.shape), e(w))[1]
+        )
+        all_of(engine, [recording[0], recording[4]])
+        assert [shape[2] for shape in shapes] == [wanted]
+        monkeypatch.undo()
+        shapes.clear()
+
+
+def test_padding_does_not_see_other_recordings(whisper_toy, recording):
+    engine = load(whisper_toy, padding="longest", compute_type="float32")
+    some = [recording[i] for i in (0, 3, 5, 6)]
+    before = all_of(engine, some)
+    all_of(engine, recording[1:3])
+    assert all_of(engine, some) == before
+
+
 def test_shorter_windows_are_those_of_a_direct_call(whisper_toy, clips):
     """At 10 s a sentence is cut in two, and both halves become words that nobody said."""
     pcm = clips["several_slt"]["pcm"]

@@ -236,7 +236,9 @@ def test_a_run_fetches_its_model_and_tells_no_token(hub: Hub, tmp_path: Path) ->
         return subprocess.run(command, capture_output=True, text=True, env=environ, timeout=100)
 
     refused = curate()
-    assert refused.returncode == 2 and "people/toy is gated, and there is no token" in refused.stderr
+    assert (
+        refused.returncode == 2 and "people/toy is gated, and there is no token" in refused.stderr
+    )
     assert not list(out.glob("hear*")) and not list(out.glob("gather*"))
     done = curate(HF_TOKEN=GOOD)
     assert done.returncode == 0, done.stderr

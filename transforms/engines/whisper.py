@@ -71,7 +71,13 @@ class WhisperSettings(pydantic.BaseModel):
         default=30.0,
         ge=1,
         le=30,
-        description="Audio in a window; always padded to 30 s (seconds; Whisper's training)",
+        description="Most audio in a window (seconds; Whisper's training)",
+    )
+    padding: whisper_windows.Padding = pydantic.Field(
+        default="full",
+        description="Silence after a window: up to 30 s, as in Whisper's training (full), or up to "
+        "the longest window of its batch in whole seconds, with batch_size 1 its own (longest; "
+        "name; full)",
     )
     language_seconds: float = pydantic.Field(
         default=30.0,
@@ -129,6 +135,7 @@ class WhisperSettings(pydantic.BaseModel):
             beam_size=self.beam_size,
             temperatures=self.temperatures,
             window_frames=round(self.chunk_seconds * 100),
+            padding=self.padding,
             min_log_probability=self.min_log_probability,
             max_no_speech=self.max_no_speech,
             max_compression_ratio=self.max_compression_ratio,

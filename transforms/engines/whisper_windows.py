@@ -10,13 +10,14 @@ their clip, and hands word times on from one clip to the next.
 A batch's make-up changes the low bits of scores (measured: float32 log probabilities by 7e-7, int8
 word probabilities now and then), so it follows from the recording's clips alone: taken in the order
 they are given, each batch holds the first `batch_size` clips that are not finished. Windows are
-padded to the 30 s that Whisper was trained with.
+padded to the 30 s that Whisper was trained with, or, where the recipe says so, to the longest of
+the batch: still a matter of the recording alone.
 """
 
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,9 @@ _PREPENDED = "\"'\u201c\u00bf([{-"
 _APPENDED = "\"'.\u3002,\uff0c!\uff01?\uff1f:\uff1a\u201d)]}\u3001"
 
 Features = npt.NDArray[np.float32]
+Padding = Literal["full", "longest"]
+FULL = 3000  # frames: the model's 30 s
+_STEP = 100  # frames that padding to the longest is rounded up to: a second
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,7 @@ class Rules:
     beam_size: int
     temperatures: tuple[float, ...]
     window_frames: int
+    padding: Padding
     min_log_probability: float
     max_no_speech: float
     max_compression_ratio: float
@@ -166,9 +171,10 @@ def _batch(
         from faster_whisper.audio import pad_or_trim
 
         sizes = [min(rules.window_frames, clip.frames - clip.seek) for clip in clips]
+        length = FULL if rules.padding == "full" else -(-max(sizes) // _STEP) * _STEP
         windows = np.stack(
             [
-                pad_or_trim(clip.features[:, clip.seek : clip.seek + size])
+                pad_or_trim(clip.features[:, clip.seek : clip.seek + size], length)
                 for clip, size in zip(clips, sizes, strict=True)
             ]
         )
