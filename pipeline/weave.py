@@ -14,7 +14,7 @@ It runs everything in this process, as one of several workers with a queue of pa
 import contextlib
 import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -189,13 +189,22 @@ def graph(
 
 
 def _group_with(options: Sequence[str], job: SelectJob) -> Any:
-    """The group-by of select as a pipeline: packed keys by prefix in, losers out through OUT."""
+    """The group-by of select as a pipeline: packed keys by prefix in, losers out through OUT.
+
+    What crosses the group-by are the names of blocks that wait in OUT: the local runner keeps all
+    bytes of a group-by in memory, four times over.
+    """
 
     def group(step: Grouping, place: str, keyed: Iterable[tuple[str, bytes]]) -> list[Any]:
-        folder = f"{layout.phase_folder('select', job.key)}/losers/{place}"
+        root = layout.phase_folder("select", job.key)
+        folder = f"{root}/losers/{place}"
+        names = []
+        for number, (prefix, block) in enumerate(keyed):
+            names.append((prefix, f"{root}/keys/{place}/{number:07d}.arrow"))
+            job.store.put_if_absent(names[-1][1], block)
 
-        def settle(prefix: str, blocks: Iterable[bytes]) -> str:
-            lost = select.gathered(step, blocks)
+        def settle(prefix: str, blocks: Iterable[str]) -> str:
+            lost = select.gathered(step, (job.store.get(block) for block in blocks))
             if lost.num_rows:
                 name = f"{folder}/{prefix}.arrow"
                 job.store.put_if_absent(name, select.to_ipc(lost))
@@ -205,14 +214,36 @@ def _group_with(options: Sequence[str], job: SelectJob) -> Any:
         label = f"select/{step.name()}-{place}"
         _ = (
             pipeline
-            | f"{label}/keys" >> _hinted(job, beam.Create(list(keyed), reshuffle=False))
-            | f"{label}/gather" >> _hinted(job, beam.GroupByKey())
-            | f"{label}/settle" >> _hinted(job, beam.MapTuple(settle))
+            | f"{label}/keys" >> beam.Create(names, reshuffle=False)
+            | f"{label}/gather" >> beam.GroupByKey()
+            | f"{label}/settle" >> beam.MapTuple(settle)
         )
         pipeline.run().wait_until_finish()
+        for _, name in names:
+            job.store.delete(name)
         return [select.from_ipc(job.store.get(entry.name)) for entry in job.store.list(folder)]
 
     return group
+
+
+def _each_with(options: Sequence[str], local: bool) -> Any:
+    """`pipeline.near.Each` as a pipeline: every partition's name, and its work."""
+
+    def each(label: str, items: Sequence[str], work: Callable[[str], None]) -> None:
+        def done(item: str) -> str:
+            with _noted():
+                work(item)
+            return item
+
+        pipeline = beam.Pipeline(options=PipelineOptions(list(options)))
+        _ = (
+            pipeline
+            | f"{label}/parts" >> beam.Create(list(items), reshuffle=not local)
+            | f"{label}/work" >> beam.Map(done)
+        )
+        pipeline.run().wait_until_finish()
+
+    return each
 
 
 def counters(result: Any) -> dict[str, int]:
@@ -245,7 +276,8 @@ def run(
             for part in parts:
                 _tell("begin", part.id)
                 with _noted():
-                    select.run_select(job, part.blocks, _group_with(options, job))
+                    each = _each_with(options, local)
+                    select.run_select(job, part.blocks, _group_with(options, job), each)
                 _tell("committed", (part.id, part.seconds))
             return {"select/commits": len(parts)}
         pipeline = beam.Pipeline(options=PipelineOptions(list(options)))

@@ -12,18 +12,23 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import layout
-from pipeline.phases.rows import Block, joined
+from pipeline.near import Each, each_here
+from pipeline.phases.near_rows import report_repeats, settle_near
+from pipeline.phases.rows import Alive, Block
 from pipeline.simple import SimpleJob
 from schemas.ids import digest_of
 from schemas.records import Drop
 from schemas.store import Store
 from schemas.tables import arrow_schema
+from transforms.select.drops import SECONDS_COLUMNS
 from transforms.select.split import Split
 from transforms.step import Filtering, Grouping, Measure, Step
 
@@ -43,6 +48,10 @@ VERDICT = pa.schema(
     ]
 )
 PREFIX_DIGITS = 2  # 256 partitions
+KEYS_AT_ONCE = 1 << 17
+HEAD = frozenset({"id", "task"} | SECONDS_COLUMNS)  # what a verdict says of every row
+
+Left: TypeAlias = dict[str, list[pa.Table]]  # block id -> drops
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,41 +123,80 @@ def group_here(step: Grouping, label: str, keyed: Iterable[tuple[str, bytes]]) -
     return [gathered(step, partitions[prefix]) for prefix in sorted(partitions)]
 
 
-def run_select(job: SelectJob, blocks: Sequence[Block], group: Any) -> None:
+def run_select(job: SelectJob, blocks: Sequence[Block], group: Any, each: Each = each_here) -> None:
     """Judge all blocks by all steps and write the verdicts; the manifest last.
 
-    `group(step, label, keyed)` gathers packed keys by prefix and gives each partition's losers.
+    `group(step, label, keyed)` gathers packed keys by prefix and gives each partition's losers;
+    `each` deals the partitions of near-duplicates.
     """
-    drops: dict[str, list[pa.Table]] = {}  # block id -> what left it, step by step
-    notes: dict[str, list[pa.Table]] = {}  # block id -> what would have left it
-    alive = {block.id: joined(job.store, block, job.measures) for block in blocks}
+    drops: dict[str, list[pa.Table]] = {block.id: [] for block in blocks}  # step by step
+    notes: dict[str, list[pa.Table]] = {block.id: [] for block in blocks}  # what would have left
+    alive = Alive(job.store, blocks, job.measures)
     for place, step in enumerate(job.steps):
         if isinstance(step, Filtering):
-            limits = _limits(job, place, step, alive.values())
-            for block in blocks:
-                left = step.judge(alive[block.id], limits)
-                notes.setdefault(block.id, []).append(step.notes(alive[block.id], limits))
-                alive[block.id] = _without(alive[block.id], left["id"])
-                drops.setdefault(block.id, []).append(left)
+            _filter(job, place, step, alive, drops, notes)
         elif isinstance(step, Grouping):
             for number, bound in enumerate(step.rounds()):
-                keyed = [pair for block in blocks for pair in packed(bound.keys(alive[block.id]))]
-                lost = group(bound, f"{place}-{number}", keyed)
-                if not lost:
-                    continue
-                left = pa.concat_tables(lost)
-                for block in blocks:
-                    mine = left.filter(pc.is_in(left["id"], alive[block.id]["id"]))
-                    alive[block.id] = _without(alive[block.id], mine["id"])
-                    drops.setdefault(block.id, []).append(mine)
+                label = f"{place}-{number}"
+                if bound.matcher() is not None:
+                    settle_near(job, label, bound, alive, drops, each)
+                else:
+                    _settle_equal(job, label, bound, alive, drops, group)
     split = next((step for step in job.steps if isinstance(step, Split)), Split())
-    splits = _splits(split, job.seed, [alive[block.id] for block in blocks])
-    for block, assigned in zip(blocks, splits, strict=True):
-        noted = notes.get(block.id, [])
-        table = _verdicts(alive[block.id], assigned, drops.get(block.id, []), noted)
+    splits = _splits(split, job.seed, [rows for _, rows in alive.tables(split.needs())])
+    for (block, kept), assigned in zip(alive.tables(HEAD), splits, strict=True):
+        table = _verdicts(kept, assigned, drops[block.id], notes[block.id])
         job.store.put_if_absent(verdicts_name(job.key, block.id), to_ipc(table))
     manifest = {"blocks": [block.id for block in blocks], "format": 1}
     job.store.put_if_absent(manifest_name(job.key), json.dumps(manifest).encode())
+
+
+def _filter(
+    job: SelectJob, place: int, step: Filtering, alive: Alive, drops: Left, notes: Left
+) -> None:
+    needs = step.needs() | HEAD
+    surveyed = type(step).survey is not Filtering.survey
+    limits = _limits(job, place, step, (t for _, t in alive.tables(needs)) if surveyed else ())
+    for block, rows in alive.tables(needs):
+        left = step.judge(rows, limits)
+        notes[block.id].append(step.notes(rows, limits))
+        alive.remove(block, _among(rows["id"], left["id"]))
+        drops[block.id].append(left)
+
+
+def _settle_equal(
+    job: SelectJob, label: str, step: Grouping, alive: Alive, drops: Left, group: Any
+) -> None:
+    lost = group(step, label, _keyed(step, alive))
+    if not lost:
+        return
+    left = pa.concat_tables(lost)
+    report_repeats(job, left, alive)
+    tasks = [task.task for block in alive.blocks for task in block.tasks]
+    ends = list(itertools.accumulate(len(block.tasks) for block in alive.blocks))
+    owner = pc.index_in(left["root"], pa.array(tasks, pa.string())).to_numpy()
+    number = np.searchsorted(ends, owner, side="right")
+    order = np.argsort(number, kind="stable")
+    starts = np.searchsorted(number[order], np.arange(len(ends) + 1))
+    left = left.take(pa.array(order))
+    for place, block in enumerate(alive.blocks):
+        mine = left.slice(starts[place], starts[place + 1] - starts[place])
+        if mine.num_rows:
+            rows = alive.table(block, ["id"])
+            alive.remove(block, _among(rows["id"], mine["id"]))
+            drops[block.id].append(mine)
+
+
+def _keyed(step: Grouping, alive: Alive) -> Iterator[tuple[str, bytes]]:
+    """Keys of all rows, packed some ten thousand at a time."""
+    waiting: list[pa.Table] = []
+    for _, rows in alive.tables(step.needs()):
+        waiting.append(step.keys(rows))
+        if sum(table.num_rows for table in waiting) >= KEYS_AT_ONCE:
+            yield from packed(pa.concat_tables(waiting))
+            waiting = []
+    if waiting:
+        yield from packed(pa.concat_tables(waiting))
 
 
 def _limits(job: SelectJob, place: int, step: Filtering, tables: Iterable[pa.Table]) -> pa.Table:
@@ -159,8 +207,9 @@ def _limits(job: SelectJob, place: int, step: Filtering, tables: Iterable[pa.Tab
     return limits
 
 
-def _without(rows: pa.Table, ids: Any) -> pa.Table:
-    return rows.filter(pc.invert(pc.is_in(rows["id"], pa.array(ids.to_pylist(), pa.string()))))
+def _among(ids: pa.ChunkedArray, some: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = pc.is_in(ids, some.combine_chunks()).to_numpy()
+    return found
 
 
 def _splits(split: Split, seed: int, tables: Sequence[pa.Table]) -> list[pa.Array]:

@@ -10,7 +10,7 @@ undercounted here, and whoever sets a limit in words must know it.
 import re
 
 # Han with its extensions and compatibility forms, hiragana, katakana with its half-width forms.
-_LOGOGRAPHIC = (
+LOGOGRAPHIC = (
     "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\uff66-\uff9d\U00020000-\U0003ffff"
 )
@@ -20,13 +20,13 @@ _UNSPACED_ALPHABETS = "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff"
 # How many letters of an alphabet a sign stands for when it is spoken: letters a second are then
 # comparable between scripts (a syllable takes about 2.5 letters of an alphabet; ours).
 _SIGN_LETTERS = 2.5
-_SIGN = re.compile(rf"[{_LOGOGRAPHIC}\uac00-\ud7a3]")
+_SIGN = re.compile(rf"[{LOGOGRAPHIC}\uac00-\ud7a3]")
 _MARK_LETTERS = 2.0
 _MARK = re.compile(r"(?<=\w)[,.;:!?\u2026\u060c\u061f\u3001\u3002\uff0c\uff01\uff1f\uff1b]")
 _DIGIT_LETTERS = 4.0  # "7" is read as "seven": 3 to 5 letters in the languages looked at
 
-_WORD = re.compile(rf"[{_LOGOGRAPHIC}]|[^\W_{_LOGOGRAPHIC}](?:[^\s{_LOGOGRAPHIC}])*")
-_UNSPACED = re.compile(rf"[{_LOGOGRAPHIC}{_UNSPACED_ALPHABETS}]")
+_WORD = re.compile(rf"[{LOGOGRAPHIC}]|[^\W_{LOGOGRAPHIC}](?:[^\s{LOGOGRAPHIC}])*")
+_UNSPACED = re.compile(rf"[{LOGOGRAPHIC}{_UNSPACED_ALPHABETS}]")
 _SPACE = re.compile(r"\s+")
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 
