@@ -89,6 +89,7 @@ def _write(
     files = tokenizer_files(text, model.vocabulary)
     for name, data in files.files.items():
         (folder / name).write_bytes(data)
+    shutil.copyfile(text.path, folder / own_text(text))
     _json(folder / "config.json", hugging_face_config(model, length, dtype))
     _json(
         folder / "generation_config.json",
@@ -106,7 +107,7 @@ def _write(
         **about,
     }
     _json(folder / LAYOUT, layout)
-    (folder / "README.md").write_text(_readme(model, files, length), encoding="utf-8")
+    (folder / "README.md").write_text(_readme(model, text, files, length), encoding="utf-8")
 
 
 def hugging_face_config(model: Decoder, length: int, dtype: str) -> dict[str, Any]:
@@ -150,7 +151,12 @@ def hugging_face_config(model: Decoder, length: int, dtype: str) -> dict[str, An
     return found
 
 
-def _readme(model: Decoder, files: TokenizerFiles, length: int) -> str:
+def own_text(text: FileTokenizer) -> str:
+    """The name of the text tokenizer as the run had it."""
+    return "text_tokenizer.model" if text.sentencepiece else "text_tokenizer.json"
+
+
+def _readme(model: Decoder, text: FileTokenizer, files: TokenizerFiles, length: int) -> str:
     vocabulary = model.vocabulary
     kind = "Qwen2" if model.settings.qkv_bias else "Llama"
     lines = [
@@ -183,7 +189,11 @@ def _readme(model: Decoder, files: TokenizerFiles, length: int) -> str:
             "text alone.",
             "",
         ]
-    lines += [f"`{LAYOUT}` holds the same for programs.", ""]
+    lines += [
+        f"`{LAYOUT}` holds the same for programs. `{own_text(text)}` is the text tokenizer without "
+        "markers: name it and this folder to begin another run here.",
+        "",
+    ]
     return "\n".join(lines)
 
 

@@ -73,8 +73,6 @@ class Block(nn.Module):
 class Decoder(nn.Module):
     """The model of a run. Its initial weights are a function of settings, vocabulary and seed."""
 
-    frequency: torch.Tensor
-
     def __init__(self, settings: ModelSettings, vocabulary: Vocabulary, seed: int = 0) -> None:
         """Draws nothing from the global generator. Weights of the same name and shape are the same
         for any vocabulary, and so are the rows of text and markers."""
@@ -94,12 +92,12 @@ class Decoder(nn.Module):
                 sizes = (vocabulary.codebooks, vocabulary.levels, width)
                 self.code_tables, self.code_heads = CodeTables(*sizes), CodeHeads(*sizes)
         self.to_empty(device="cpu")
-        self.register_buffer("frequency", frequencies(settings), persistent=False)
         initial_weights(self, seed)
 
     def forward(self, given: Inputs) -> torch.Tensor:
         """Hidden states after the last norm, [packs, length, width]."""
-        turn = angles(given.place, self.frequency)
+        # made anew, not held: weights may be cast to half precision, angles never
+        turn = angles(given.place, frequencies(self.settings, given.place.device))
         mask = document_mask(given.piece, self.settings.attention)
         x = self.embedding(given.ids)
         if self.code_tables is not None:

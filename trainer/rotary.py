@@ -7,10 +7,11 @@ import torch
 from trainer.model_settings import ModelSettings
 
 
-def frequencies(settings: ModelSettings) -> torch.Tensor:
+def frequencies(settings: ModelSettings, device: torch.device | str | None = None) -> torch.Tensor:
     """Radians per position, float32 [head_width / 2]."""
     head = settings.sizes[3]
-    found = settings.rope_theta ** -(torch.arange(0, head, 2, dtype=torch.float32) / head)
+    steps = torch.arange(0, head, 2, dtype=torch.float32, device=device) / head
+    found = settings.rope_theta**-steps
     scaling = settings.rope_scaling
     if scaling is None:
         return found

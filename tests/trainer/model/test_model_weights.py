@@ -1,5 +1,6 @@
 """Sizes follow from the dial, weights from the seed, costs from the formula."""
 
+import dataclasses
 import math
 
 import pydantic
@@ -165,6 +166,15 @@ def test_one_codebook_has_no_code_logits() -> None:
     with pytest.raises(ValueError, match="speech units are in the vocabulary"):
         model.code_logits(hidden)
     assert decoder(DELAYED).code_logits(hidden).shape == (1, 4, 3, 9)
+
+
+def test_half_precision_turns_no_position() -> None:
+    """Weights may be cast; rotary angles stay exact, or far positions would fall together."""
+    model = decoder(WORDS, initial_std=0.05)
+    far = pack(WORDS, 4, ["document", "text", 3, "end"])
+    far = dataclasses.replace(far, place=far.place + 4096)
+    near = model(pack(WORDS, 4, ["document", "text", 3, "end"]))
+    assert float((model.bfloat16()(far).float() - near).abs().max()) < 0.2
 
 
 def test_bf16_autocast_keeps_the_answer() -> None:
