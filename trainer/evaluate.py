@@ -69,7 +69,7 @@ class EvaluationSettings(pydantic.BaseModel):
         2048, ge=8, description="Longest prompt with its option, in positions: the model's context."
     )
     budget: int = Field(
-        16_384, ge=1, description="Positions of one forward (about): memory against speed."
+        8192, ge=1, description="Positions of one forward (about): memory against speed."
     )
     on_long: Literal["fail", "skip"] = Field(
         "fail", description="An item longer than the context: an error, or left out and named."

@@ -7,9 +7,10 @@ best options, the answer among them, give 1/m. Options are asked in an order dra
 so that no place can be favoured by the code.
 """
 
+import dataclasses
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -66,6 +67,18 @@ def runs_of(
     return [prompt], [], asked, item.answer
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Plan:
+    """An item that is being asked. Lists are in the order in which options are asked."""
+
+    item: Item
+    order: tuple[int, ...]
+    answer: int
+    sizes: tuple[int, ...]
+    after: list[bytes]  # keys of the options after the prompt
+    alone: list[bytes]  # keys of the options without it; [] where there is no prompt
+
+
 def choose(
     asker: Asker,
     found: EvalSet,
@@ -76,12 +89,14 @@ def choose(
     seed: int,
     skip_long: bool,
 ) -> tuple[list[ItemResult], list[str]]:
-    """Every item's scores, in the set's order, and the ids of those that are too long."""
-    results: list[ItemResult] = []
+    """Every item's scores, in the set's order, and the ids of those that are too long.
+
+    Equal pieces (an option that many items have, asked alone) are asked once.
+    """
+    plans: list[_Plan] = []
     skipped: list[str] = []
-    # by item: order, answer's place in it, sizes of the options, keys of the options alone
-    about: dict[int, tuple[tuple[int, ...], int, list[int], list[bytes]]] = {}
-    alone: dict[bytes, float | None] = {}  # None: asked, and not answered yet
+    known: dict[bytes, float] = {}
+    asked: set[bytes] = set()
     waiting: dict[int, list[bytes]] = {}
 
     def bundles() -> Iterator[tuple[int, list[Laid]]]:
@@ -93,8 +108,8 @@ def choose(
                 raise EvaluationError(f"{found.where(number)}: {error}") from error
             _refuse_equal(options, found.where(number))
             order = order_of(item, len(options), seed)
-            pieces = [lay([*before, options[k].asked()], tokenizers.words) for k in order]
-            longest = max(map(len, pieces))
+            after = [lay([*before, options[k].asked()], tokenizers.words) for k in order]
+            longest = max(map(len, after))
             if longest > asker.context:
                 if not skip_long:
                     raise EvaluationError(
@@ -103,46 +118,59 @@ def choose(
                     )
                 skipped.append(item.id)
                 continue
-            keys: list[bytes] = []
-            if before:
-                for k in order:
-                    piece = lay([*without, options[k].asked()], tokenizers.words)
-                    key = hashlib.sha256(piece.ids.tobytes() + piece.codes.tobytes()).digest()
-                    keys.append(key)
-                    if key not in alone:
-                        alone[key] = None
-                        waiting.setdefault(number, []).append(key)
-                        pieces.append(piece)
-            about[number] = (order, order.index(answer), [len(options[k]) for k in order], keys)
-            yield number, pieces
+            alone = [lay([*without, options[k].asked()], tokenizers.words) for k in order if before]
+            keys = [_key(piece) for piece in (*after, *alone)]
+            plans.append(
+                _Plan(
+                    item=item,
+                    order=order,
+                    answer=order.index(answer),
+                    sizes=tuple(len(options[k]) for k in order),
+                    after=keys[: len(after)],
+                    alone=keys[len(after) :],
+                )
+            )
+            new = {k: piece for k, piece in zip(keys, (*after, *alone), strict=True)}
+            new = {k: piece for k, piece in new.items() if k not in asked}
+            if new:
+                asked.update(new)
+                waiting[number] = list(new)
+                yield number, list(new.values())
 
     for number, answers in asker.log_probabilities(bundles()):
-        order, answer, sizes, keys = about.pop(number)
-        sums = [math.fsum(one) for one in answers]
-        for key, value in zip(waiting.pop(number, []), sums[len(order) :], strict=True):
-            alone[key] = value
-        scores = {"sum": sums[: len(order)]}
-        scores["mean"] = [s / size for s, size in zip(scores["sum"], sizes, strict=True)]
-        if keys:
-            prior = [alone[key] for key in keys]
-            scores["gain"] = [
-                s - p for s, p in zip(scores["sum"], prior, strict=True) if p is not None
-            ]
-        item = found.items[number]
-        results.append(
-            ItemResult(
-                id=item.id,
-                cluster=item.cluster,
-                engine=item.engine,
-                voice=item.voice,
-                answer=answer,
-                order=order,
-                tokens=tuple(sizes),
-                scores={name: tuple(own) for name, own in scores.items()},
-                correct={name: credit(own, answer) for name, own in scores.items()},
-            )
-        )
-    return results, skipped
+        for key, each in zip(waiting.pop(number), answers, strict=True):
+            known[key] = math.fsum(each)
+    return [_result(plan, known) for plan in plans], skipped
+
+
+def _result(plan: _Plan, known: Mapping[bytes, float]) -> ItemResult:
+    sums = [known[key] for key in plan.after]
+    scores = {
+        "sum": tuple(sums),
+        "mean": tuple(total / size for total, size in zip(sums, plan.sizes, strict=True)),
+    }
+    if plan.alone:
+        pairs = zip(sums, plan.alone, strict=True)
+        scores["gain"] = tuple(total - known[key] for total, key in pairs)
+    return ItemResult(
+        id=plan.item.id,
+        cluster=plan.item.cluster,
+        engine=plan.item.engine,
+        voice=plan.item.voice,
+        answer=plan.answer,
+        order=plan.order,
+        tokens=plan.sizes,
+        scores=scores,
+        correct={name: credit(own, plan.answer) for name, own in scores.items()},
+    )
+
+
+def _key(piece: Laid) -> bytes:
+    """Of what is asked: the same positions with the same ones scored."""
+    found = hashlib.sha256(piece.ids.tobytes())
+    found.update(piece.codes.tobytes())
+    found.update(piece.scored.tobytes())
+    return found.digest()
 
 
 def accuracies(items: Sequence[ItemResult], level: float) -> tuple[dict[str, Estimate], float]:
