@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pipeline import commits, device, fetch, layout
+from pipeline import commits, device, hub_models, layout
 from pipeline import outline as outlines
 from pipeline.commits import Ledger, ledger
 from pipeline.locks import phase_lock
@@ -116,7 +116,7 @@ class Curator:
 
     def curate(self) -> RunResult:
         """Run all phases. Raises `RunFailedError`, `PhaseBusyError`, `DataError`, `StoreError`."""
-        fetch.prepare(self.recipe, self._tell)
+        hub_models.prepare(self.recipe, self._tell)
         with self._workers:
             streams = tuple(self._stream(name) for name in self.recipe.streams)
             compose_key, shards = self._compose(streams)

@@ -19,7 +19,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from pipeline import commits, costs, device, fetch, keys, layout
+from pipeline import commits, costs, device, hub_models, keys, layout
 from pipeline import outline as outlines
 from pipeline.commits import Ledger, ledger
 from pipeline.curate import (
@@ -199,7 +199,7 @@ def _models(recipe: Recipe) -> Iterable[ModelState]:
 def _to_fetch(recipe: Recipe, step: Step) -> str:
     """The models of a step that a run would fetch first, for people; "" for none."""
     try:
-        absent = [] if fetch.forbidden(recipe) else list(fetch.absent(step))
+        absent = [] if hub_models.forbidden(recipe) else list(hub_models.absent(step))
     except ModelError:
         return ""  # its fingerprint says what is wrong
     return ", ".join(model.name for model in absent)

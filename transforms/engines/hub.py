@@ -1,7 +1,7 @@
 """Models on the Hugging Face hub: in this machine's cache, or fetched into it before work starts.
 
 Engines only ever look into the cache (`HubModel.cached`). The one place that fetches is the process
-that plans a run, before any phase begins (`pipeline/fetch.py`): a worker without a network would
+that plans a run, before any phase begins (`pipeline/hub_models.py`): a worker without a network would
 find out last, and two would fetch at once. What lies in the cache is taken as it is, so a revision
 that moves, such as `main`, moves only when it is fetched again on purpose.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import fetch
+from pipeline import hub_models
 from pipeline.curate import Options
 from pipeline.forecast import forecast
 from pipeline.recipe import Recipe, load_recipe
@@ -74,13 +74,13 @@ def recipe(*changes: str) -> Recipe:
 
 def prepare(made: Recipe) -> list[tuple[str, Any]]:
     told: list[tuple[str, Any]] = []
-    fetch.prepare(made, lambda kind, value: told.append((kind, value)))
+    hub_models.prepare(made, lambda kind, value: told.append((kind, value)))
     return told
 
 
 def refusal(made: Recipe) -> str:
     with pytest.raises(ModelError) as raised:
-        fetch.prepare(made, lambda *_: None)
+        hub_models.prepare(made, lambda *_: None)
     assert GOOD not in str(raised.value) and "hf_broken" not in str(raised.value)
     return str(raised.value)
 
