@@ -20,6 +20,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.worker.statesampler import StateSampler
 
 from pipeline import device, layout
 from pipeline.keys import settings_digest
@@ -31,6 +32,10 @@ from pipeline.work import Job, Notify, Work, admit, close_part, open_part, run_s
 from transforms.step import Grouping, Step
 
 NAMESPACE = "speechloom"
+SAMPLING_MS = 5
+# Beam looks now and then which step a bundle is in, and a bundle's end waits for the next look: a
+# tenth of a second for each phase and worker at Beam's 200 ms, which no option changes.
+StateSampler.__init__.__defaults__ = (SAMPLING_MS,)
 
 _notify: Notify | None = None  # how this worker process tells its supervisor; None elsewhere
 _flying: dict[str, Work] = {}  # parts in flight in this process, by part id

@@ -97,3 +97,10 @@ def test_one_model_per_step_and_process() -> None:
     weave.close_models()
     assert weave.model_of(SegmentStep(engine="energy")) is not one
     weave.close_models()
+
+
+def test_the_end_of_a_bundle_waits_for_no_sampler() -> None:
+    from apache_beam.runners.worker.statesampler import StateSampler
+    from apache_beam.utils.counters import CounterFactory
+
+    assert StateSampler("s", CounterFactory()).sampling_period_ms == weave.SAMPLING_MS
