@@ -1,7 +1,7 @@
 """Write a trained model as a folder for AutoModelForCausalLM.
 
 Text and speech units are a plain Llama there; what a codec of several codebooks adds lies in a file
-of its own, see docs/models.md.
+of its own, see docs/trainer-model.md.
 """
 
 import argparse

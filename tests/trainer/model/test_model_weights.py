@@ -170,11 +170,13 @@ def test_one_codebook_has_no_code_logits() -> None:
 
 def test_half_precision_turns_no_position() -> None:
     """Weights may be cast; rotary angles stay exact, or far positions would fall together."""
-    model = decoder(WORDS, initial_std=0.05)
-    far = pack(WORDS, 4, ["document", "text", 3, "end"])
-    far = dataclasses.replace(far, place=far.place + 4096)
-    near = model(pack(WORDS, 4, ["document", "text", 3, "end"]))
-    assert float((model.bfloat16()(far).float() - near).abs().max()) < 0.2
+    model = decoder(WORDS)
+    near = pack(WORDS, 12, ["document", "text", *range(3, 12), "end"])
+    far = dataclasses.replace(near, place=near.place + 4096)
+    together = dataclasses.replace(near, place=near.place * 0)
+    wanted, lost = model(near), model(together)
+    assert float((lost - wanted).abs().max()) > 1
+    assert float((model.bfloat16()(far).float() - wanted).abs().max()) < 0.2
 
 
 def test_bf16_autocast_keeps_the_answer() -> None:
