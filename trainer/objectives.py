@@ -29,7 +29,7 @@ from trainer.tensors import Inputs
 
 KINDS = ("text", "speech", "marker", "switch_text", "switch_speech", "frame")
 NONE = -1  # kind of a position that is no target
-ROWS = 4096  # targets whose logits are held at once
+LOGITS = 1 << 29  # that are held at once: 2 GiB, and as much again for their gradient
 
 
 class LossWeights(pydantic.BaseModel):
@@ -121,11 +121,12 @@ def score(model: Decoder, hidden: torch.Tensor, given: Inputs, *, frame: bool = 
     pack, position = worded.nonzero(as_tuple=True)
     packs, positions = [pack], [position]
     whats = [kind[pack, position]]
-    losses = [_by_rows(model.text_logits, hidden[pack, position - 1], given.ids[pack, position])]
+    size, levels = model.vocabulary.size, model.vocabulary.levels
+    losses = [_nats(model.text_logits, size, hidden[pack, position - 1], given.ids[pack, position])]
     if model.code_heads is not None:
         pack, position = framed.nonzero(as_tuple=True)
         state = hidden[pack, position - 1]
-        each = _by_rows(model.code_logits, state, given.codes[pack, position])
+        each = _nats(model.code_logits, levels, state, given.codes[pack, position])
         packs.append(pack)
         positions.append(position)
         whats.append(kind[pack, position])
@@ -134,7 +135,7 @@ def score(model: Decoder, hidden: torch.Tensor, given: Inputs, *, frame: bool = 
             packs.append(pack)
             positions.append(position)
             whats.append(torch.full_like(pack, KINDS.index("frame")))
-            losses.append(_by_rows(model.text_logits, state, given.ids[pack, position]))
+            losses.append(_nats(model.text_logits, size, state, given.ids[pack, position]))
     return _in_order(*(torch.cat(parts) for parts in (packs, positions, whats, losses)))
 
 
@@ -168,22 +169,25 @@ def losses(
     )
 
 
-def _by_rows(head: Any, state: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+def _nats(head: Any, levels: int, state: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     """Cross-entropy [targets] or [targets, codebooks] of states [targets, width], in float32.
 
-    Logits of at most `ROWS` targets live at once; beyond that they are made again going backward.
+    At most `LOGITS` of them live at once; where there are more, they are made again going backward:
+    one product of the head more, for memory that does not grow with the batch.
     """
+    books = wanted.shape[1] if wanted.ndim == 2 else 1
+    rows = max(LOGITS // (books * levels), 1)
 
     def some(state: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
         logits = head(state).float()
         flat = F.cross_entropy(logits.flatten(0, -2), wanted.flatten(), reduction="none")
         return flat.view(wanted.shape)
 
-    if len(state) <= ROWS:
+    if len(state) <= rows:
         return some(state, wanted)
     parts = []
-    for first in range(0, len(state), ROWS):
-        part = (state[first : first + ROWS], wanted[first : first + ROWS])
+    for first in range(0, len(state), rows):
+        part = (state[first : first + rows], wanted[first : first + rows])
         if torch.is_grad_enabled():
             parts.append(checkpoint(some, *part, use_reentrant=False))
         else:

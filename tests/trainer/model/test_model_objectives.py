@@ -223,13 +223,13 @@ def test_logits_are_made_for_targets_alone(
 
 
 @pytest.mark.parametrize("vocabulary", (UNITS, FRAMES))
-def test_rows_at_a_time_change_nothing(
+def test_logits_some_at_a_time_change_nothing(
     vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, held = decoder(vocabulary), some_packs(vocabulary, 2)
     found = []
-    for rows in (10_000, 7):
-        monkeypatch.setattr(objectives, "ROWS", rows)
+    for logits in (1 << 20, 200):
+        monkeypatch.setattr(objectives, "LOGITS", logits)
         model.zero_grad()
         sums = losses(model, model(held), held)
         sums.total.backward()
