@@ -22,7 +22,9 @@ export DATA RECIPE OUT RUNNER
 # What `train` takes. Its OUT is another one than that of `curate`, unless it is given.
 SHARDS ?=
 CONFIG ?= smoke
-export SHARDS CONFIG
+# What `ablate` takes: a file of ablations/.
+ABLATION ?=
+export SHARDS CONFIG ABLATION
 
 # pytest's own arguments: make test TESTS="tests/schemas -k strict"
 TESTS ?=
@@ -44,7 +46,7 @@ export PIP_NO_INPUT := 1
 # Also pins what pip builds wheels with.
 export PIP_CONSTRAINT := constraints.txt
 
-.PHONY: help setup curate plan train test check format fuzz bench reference clean
+.PHONY: help setup curate plan train ablate test check format fuzz bench reference clean
 
 help:
 	@printf '%s\n' \
@@ -54,6 +56,7 @@ help:
 	  'make plan DATA=samples        what a run would do; writes nothing' \
 	  'make train SHARDS=out         train on what was curated, in out-train/; again: goes on with it' \
 	  '     CONFIG=smoke (a name or a .yaml)  OUT=out-train  ARGS="--set optimizer.lr=1e-3"' \
+	  'make ablate ABLATION=file.yaml  run a study of data decisions; again: goes on with it' \
 	  'make test [TESTS=path]        the tests; no network, nothing from the system' \
 	  'make check                    ruff, ruff format, mypy' \
 	  'make fuzz [FUZZ_ITEMS=10000]  hostile media through the decoder' \
@@ -131,6 +134,15 @@ train: $(if $(strip $(SHARDS)),$(VENV)/.stamp)
 	  echo '  make train SHARDS=s3://bucket/out CONFIG=124m OUT=/data/run' >&2; \
 	  exit 2; fi
 	@$(BIN)/python -m trainer train --shards "$$SHARDS" --config "$$CONFIG" --out "$$OUT" $(ARGS)
+
+ablate: export OUT := $(if $(filter file,$(origin OUT)),,$(OUT))
+ablate: $(if $(strip $(ABLATION)),$(VENV)/.stamp)
+	@if [ -z "$$ABLATION" ]; then \
+	  echo 'make ablate needs ABLATION: which study. For example' >&2; \
+	  echo '  make ablate ABLATION=ablations/hops.yaml      a made world, all from packages' >&2; \
+	  echo '  make ablate ABLATION=ablations/fine_vs_coarse.yaml ARGS="--data web=/data/out"' >&2; \
+	  exit 2; fi
+	@$(BIN)/python -m trainer ablate "$$ABLATION" $${OUT:+--out "$$OUT"} $(ARGS)
 
 test: $(VENV)/.stamp
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m '$(NOT_IN_TEST)' $(TESTS) </dev/null

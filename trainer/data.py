@@ -21,6 +21,7 @@ from trainer.encoding import SpeechTokenizer, StoredOnly, TextTokenizer
 from trainer.filling import fill_pack
 from trainer.order import Lost
 from trainer.pack import Batch, Pack, Vocabulary
+from trainer.permuting import permuted
 from trainer.planning import DataState, PackPlan, Planner
 from trainer.set_reader import SetReader
 from trainer.shard_sets import ShardSet, open_sets
@@ -171,6 +172,8 @@ class Data:
             packs.append(pack)
             lost += missing
         step = plans[0].number // self.settings.packs
+        if self.settings.permute_audio:
+            packs = permuted(packs, self.settings.seed, step)
         return Given(batch=Batch(step=step, packs=tuple(packs)), state=state, lost=tuple(lost))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -201,6 +204,8 @@ def open_data(
         raise ValueError(f"rank {rank} of {ranks} cannot share {settings.packs} packs evenly")
     if settings.last == "keep" and ranks > 1:
         raise ValueError("last: keep gives a batch that ranks cannot share evenly; use drop")
+    if settings.permute_audio and ranks > 1:
+        raise ValueError("permute_audio shuffles the speech of a whole step: it needs one rank")
     return Data(settings, list(open_sets(settings)), text, speech, rank, ranks)
 
 

@@ -114,6 +114,11 @@ class DataSettings(_Settings):
     length: int = Field(2048, ge=8, description="Positions of a pack: the context (ours).")
     packs: int = Field(8, ge=1, description="Packs of a step, over all ranks: the global batch.")
     seed: int = Field(0, description="Of the order, the mixture and the interleaving.")
+    permute_audio: bool = Field(
+        False,
+        description="A control of studies: the speech of each step's packs put back in another "
+        "order, so that it says nothing of the text (ours). One rank only.",
+    )
     window_documents: int = Field(
         10_000, ge=1, description="Documents that are shuffled together: whole shards (ours)."
     )

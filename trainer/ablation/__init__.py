@@ -1,0 +1,1 @@
+"""Controlled studies of data decisions: the matrix, its cells, statistics and the report."""
