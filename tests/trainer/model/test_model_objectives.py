@@ -58,6 +58,25 @@ def test_a_switch_is_of_one_piece() -> None:
     ]  # fmt: skip
 
 
+@given(number=st.integers(0, 10_000), which=st.sampled_from(range(len(ALL))))
+@settings(max_examples=30)
+def test_kinds_are_those_read_off_one_item_at_a_time(number: int, which: int) -> None:
+    vocabulary, chance = ALL[which], random.Random(number)
+    pieces = [some_piece(chance, vocabulary, chance.randint(3, 14)) for _ in range(3)]
+    wanted = []
+    for piece in pieces:
+        side, last = "", ""  # of the run, of the last content
+        for place, item in enumerate(piece):
+            if isinstance(item, str):
+                side = item
+                wanted.append("marker" if place else "-")
+                continue
+            wanted.append(f"switch_{side}" if last not in ("", side) else side)
+            last = side
+    found = names(pack(vocabulary, 44, *pieces))
+    assert found == [*wanted, *["-"] * (44 - len(wanted))]
+
+
 def by_hand(model: Any, held: Inputs) -> list[tuple[int, int, str, float]]:
     """Pack, position, kind and loss of every target, one by one in float64, from whole logits."""
     hidden = model(held)
@@ -191,7 +210,7 @@ def test_sums_of_parts_are_the_sum_of_the_whole(number: int, which: int) -> None
         one = stack([Inputs(**{name: getattr(held, name)[row : row + 1] for name in FIELDS})])
         parts.append(losses(model, model(one), one, sets[row : row + 1], set_count=2))
     assert sum(int(part.number) for part in parts) == int(whole.number)
-    assert sum(float(part.total) for part in parts) == pytest.approx(float(whole.total), rel=1e-4)
+    assert sum(part.total.item() for part in parts) == pytest.approx(float(whole.total), rel=1e-4)
     assert torch.equal(sum(part.numbers for part in parts), whole.numbers)  # type: ignore[arg-type]
     torch.testing.assert_close(sum(part.sums for part in parts), whole.sums, rtol=1e-4, atol=1e-4)
     targets = (kinds(held) >= 0).sum(dim=1)

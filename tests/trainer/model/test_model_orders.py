@@ -1,6 +1,7 @@
 """Orders of codes: what they make of frames, and that stored and fresh tokens agree under each."""
 
 import dataclasses
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -192,4 +193,5 @@ def test_the_digest_of_stored_tokens_is_still_compared(stored_set: Path) -> None
 def test_a_tokenizer_of_an_order_is_one() -> None:
     speech = ordered(Energy(BOOKS), "delay")
     assert isinstance(speech, SpeechTokenizer)
+    assert pickle.loads(pickle.dumps(ordered(Made(2, 16), "delay"))).laid(10) == 11
     assert (speech.name, speech.digest) == ("energy", Energy(BOOKS).digest)
