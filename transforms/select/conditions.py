@@ -41,6 +41,14 @@ CONDITIONS: tuple[tuple[str, str, str], ...] = (
     ("noise", "max_noise", "music.noise"),
     ("overlap", "max_overlap", "overlap.share"),
     ("poor_quality", "min_mos", "mos.mos"),
+    ("gopher_rules", "gopher", "text_rules.gopher"),
+    ("gopher_repetition", "gopher_repetition", "text_rules.gopher_repetition"),
+    ("c4_rules", "c4", "text_rules.c4"),
+    ("fineweb_rules", "fineweb", "text_rules.fineweb"),
+    ("few_distinct_words", "min_lexical_diversity", "lexical.mattr"),
+    ("unlikely_text", "max_perplexity", "perplexity.perplexity"),
+    ("toxic", "max_toxic", "harm.toxic"),
+    ("personal_data", "max_personal_data", "personal_data.total"),
 )
 MEANINGS = {
     "too_short": "The clip is shorter than `min_seconds`.",
@@ -78,6 +86,14 @@ MEANINGS = {
     "noise": "More of the clip is steady noise than `max_noise`.",
     "overlap": "More of the clip is spoken by several at once than `max_overlap`.",
     "poor_quality": "The opinion score is below `min_mos`.",
+    "gopher_rules": "The text breaks a quality rule of Gopher; `text_rules.failed` names it.",
+    "gopher_repetition": "The text repeats itself by the rules of Gopher.",
+    "c4_rules": "The text breaks a rule of C4; `text_rules.failed` names it.",
+    "fineweb_rules": "The text breaks a rule of FineWeb; `text_rules.failed` names it.",
+    "few_distinct_words": "The lexical diversity is below `min_lexical_diversity`.",
+    "unlikely_text": "The language model is more surprised than `max_perplexity`.",
+    "toxic": "The text is more toxic than `max_toxic`; topic alone is none.",
+    "personal_data": "More personal data stands in the text than `max_personal_data`.",
     "where": "A condition of `where` on the column named in the detail.",
 }
 

@@ -152,6 +152,30 @@ class Filter(Filtering):
     min_mos: float | None = pydantic.Field(
         None, description="Least opinion score (the model's scale; off)"
     )
+    gopher: Literal[True] | None = pydantic.Field(
+        None, description="The text meets Gopher's quality rules (true; off)"
+    )
+    gopher_repetition: Literal[True] | None = pydantic.Field(
+        None, description="The text meets Gopher's rules on repetition (true; off)"
+    )
+    c4: Literal[True] | None = pydantic.Field(
+        None, description="The text meets C4's rules (true; off)"
+    )
+    fineweb: Literal[True] | None = pydantic.Field(
+        None, description="The text meets FineWeb's rules (true; off)"
+    )
+    min_lexical_diversity: float | None = pydantic.Field(
+        None, ge=0, le=1, description="Least share of distinct words in a window (MATTR; off)"
+    )
+    max_perplexity: float | None = pydantic.Field(
+        None, ge=1, description="Greatest perplexity (of the model's own tokens; off)"
+    )
+    max_toxic: float | None = pydantic.Field(
+        None, ge=0, le=1, description="Greatest toxicity (0..1; off)"
+    )
+    max_personal_data: int | None = pydantic.Field(
+        None, ge=0, description="Most personal data in the text (times; 0 drops any; off)"
+    )
     where: dict[str, Bounds] | None = pydantic.Field(
         None,
         description="Further conditions by column: `<measure>.<column>` or a field of the clip",
