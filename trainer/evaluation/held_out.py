@@ -7,7 +7,7 @@ first n of a larger draw. Items of one recording are one group.
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,28 +58,37 @@ def held_out(
         wanted = "two chunks of one speaker in a row" if kind == "gap" else "text"
         raise EvaluationError(f"{shards}: no document of split {split} has {wanted}")
     items: list[dict[str, Any]] = []
-    audio: dict[str, Path | bytes] = {}
     for found in chosen:
-        where = source.where(found.shard)
-        document = read_document(source.fetch(found.shard), found.row, where)
+        document = _document(source, found)
         part = document.chunks[found.first : found.last]
         item: dict[str, Any] = {"kind": kind, "id": found.id, "group": document.recording}
         if kind == "text":
             items.append(item | {"text": [chunk.text for chunk in part if chunk.text.strip()]})
             continue
-        data = read_flac(source.fetch(found.shard), found.row, where)
-        sides: list[dict[str, str]] = []
-        for place, chunk in enumerate(part):
-            sides.append({"text": chunk.text})
-            if place < len(part) - 1:
-                name = f"{AUDIO}/{found.id}-{place}.flac"
-                pcm = flac.decode(
-                    data, frames(chunk.start, document.rate), frames(chunk.end, document.rate)
-                )
-                audio[name] = flac.encode(pcm, document.rate)
-                sides[-1]["audio"] = name
+        sides = [
+            {"text": chunk.text, "audio": _name(found, place)} for place, chunk in enumerate(part)
+        ]
+        del sides[-1]["audio"]  # it is predicted, and never heard
         items.append(item | {"speaker": part[0].speaker, "chunks": sides})
-    return write_set(out, items, audio)
+    return write_set(out, items, () if kind == "text" else _sounds(source, chosen))
+
+
+def _sounds(source: ShardSet, chosen: Sequence[_Found]) -> Iterator[tuple[str, bytes]]:
+    """The chunks of each item but its last, one at a time."""
+    for found in chosen:
+        document = _document(source, found)
+        data = read_flac(source.fetch(found.shard), found.row, source.where(found.shard))
+        for place, chunk in enumerate(document.chunks[found.first : found.last - 1]):
+            start, end = frames(chunk.start, document.rate), frames(chunk.end, document.rate)
+            yield _name(found, place), flac.encode(flac.decode(data, start, end), document.rate)
+
+
+def _document(source: ShardSet, found: _Found) -> Document:
+    return read_document(source.fetch(found.shard), found.row, source.where(found.shard))
+
+
+def _name(found: _Found, place: int) -> str:
+    return f"{AUDIO}/{found.id}-{place}.flac"
 
 
 def _candidates(source: ShardSet, kind: str, chunks: int) -> Iterator[_Found]:

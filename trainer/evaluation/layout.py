@@ -82,18 +82,21 @@ def read_set(folder: Path, name: str | None = None) -> EvalSet:
 
 
 def write_set(
-    folder: Path, items: Iterable[Mapping[str, Any]], audio: Mapping[str, Path | bytes]
+    folder: Path,
+    items: Iterable[Mapping[str, Any]],
+    audio: Mapping[str, Path | bytes] | Iterable[tuple[str, Path | bytes]],
 ) -> EvalSet:
     """Write a set into a folder that has none yet, and read it back.
 
-    `audio`: what becomes of each path that items name: a file to copy, or bytes. Raises
-    `EvaluationError` for items that are not sound; nothing is left behind then.
+    `audio`: what becomes of each path that items name: a file to copy, or bytes; one at a time,
+    where it is an iterator. Raises `EvaluationError` for items that are not sound; nothing is left
+    behind then.
     """
     if folder.exists() and any(folder.iterdir()):
         raise EvaluationError(f"{folder} is not empty: sets are never written over")
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        for path, content in audio.items():
+        for path, content in audio.items() if isinstance(audio, Mapping) else audio:
             target = folder / _inside(path, str(folder))
             target.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(content, bytes):
@@ -103,7 +106,7 @@ def write_set(
         text = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
         (folder / ITEMS).write_text(text, encoding="utf-8")
         return read_set(folder)
-    except (EvaluationError, OSError):
+    except BaseException:
         shutil.rmtree(folder)
         raise
 
