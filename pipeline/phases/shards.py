@@ -2,6 +2,9 @@
 
 Speech tokens are made here, from the samples that the FLAC holds and chunk by chunk.
 
+Shards are large, so there are often fewer of them than workers: the documents of one are read and
+encoded by two threads ahead of the writer, which takes them in order.
+
 A shard's plan is a digest of all that will stand in it, so a shard that a composition before had
 already is linked instead of written again: data that grow rewrite only the shards around what is
 new. Each composition is a folder of its own, so nothing stale can lie beside its shards.
@@ -11,9 +14,11 @@ import dataclasses
 import functools
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -34,6 +39,12 @@ from schemas.store import Store
 from transforms import flac
 from transforms.engines.tokenizer import encode_document
 from transforms.step import Pcm16
+
+R = TypeVar("R")
+
+READERS = 2  # threads; what they spend their time in lets other threads run
+AHEAD = 64  # documents, and
+AHEAD_SECONDS = 600.0  # of documents that are read before they are written: 20 MB of samples
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,20 +150,28 @@ class ShardJob(SimpleJob):
     def run_part(self, part: ShardPart) -> None:
         tokenizers = self.form.load()
         keep_audio = self.form.audio == "flac"
-        fetch = functools.lru_cache(maxsize=2)(
+        fetch = functools.lru_cache(maxsize=2 * READERS)(
             functools.partial(_member, self.store, part.hear_key)
         )
+
+        def read(document: Document) -> tuple[Document, Pcm16 | None, bytes | None]:
+            samples = document_samples(document, fetch)
+            if samples is None or not keep_audio:
+                return document, samples, None
+            return document, samples, flac.encode(samples, document.rate)
+
         with tempfile.TemporaryDirectory(prefix="speechloom-", dir=self.scratch) as folder:
             path = Path(folder) / "shard.tar"
             entries = self.form.entries()
-            with ShardWriter(path, part.name, entries, keep_audio) as writer:
-                for name, commit in part.documents:
-                    document = documents_of(self.store, commit)[name]
-                    samples = document_samples(document, fetch)
+            documents = (documents_of(self.store, commit)[name] for name, commit in part.documents)
+            with (
+                ShardWriter(path, part.name, entries, keep_audio) as writer,
+                ThreadPoolExecutor(READERS, "reader") as pool,
+            ):
+                for document, samples, data in _ahead(pool, read, documents):
                     if samples is None:
                         writer.add(document, None)
                         continue
-                    data = flac.encode(samples, document.rate) if keep_audio else None
                     units = {
                         one.name: encode_document(one, document, samples) for one in tokenizers
                     }
@@ -171,6 +190,19 @@ class ShardJob(SimpleJob):
         note = {"entry": dataclasses.asdict(entry), "tar": place}
         data = json.dumps(note, sort_keys=True).encode()
         self.store.put_if_absent(layout.shard_entry_name(part.id), data)
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, read: Callable[[Document], R], documents: Iterable[Document]
+) -> Iterator[R]:
+    """`map` by threads that are at most `AHEAD_SECONDS` and a document ahead of what was taken."""
+    waiting: deque[tuple[float, Future[R]]] = deque()
+    for document in documents:
+        waiting.append((document.seconds, pool.submit(read, document)))
+        while sum(seconds for seconds, _ in waiting) > AHEAD_SECONDS or len(waiting) > AHEAD:
+            yield waiting.popleft()[1].result()
+    while waiting:
+        yield waiting.popleft()[1].result()
 
 
 def _member(store: Store, hear_key: str, tar: str, offset: int, size: int) -> bytes:
