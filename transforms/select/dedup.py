@@ -70,7 +70,7 @@ class Dedup(Grouping):
     )
     best: str | None = pydantic.Field(
         None,
-        description="Number column that says who stays: the highest (snr.db, say), then the "
+        description="Number column that says who stays: the highest (snr.snr_db, say), then the "
         "smallest id. None: the best text, then the longest, then the smallest id",
     )
     near: Literal["drop", "note"] = pydantic.Field(
