@@ -1,12 +1,14 @@
-"""Causal attention inside pieces: SDPA with a dense mask, or FlexAttention with a block mask.
+"""Causal attention inside pieces: SDPA piece by piece or with a dense mask, or FlexAttention.
 
 A position sees the positions of its own piece up to itself, and nothing else. Padding is a piece
 like any other (number -1): every position sees at least itself, so no softmax is empty and no NaN
-arises. The dense mask costs length x length for each pack, whatever the pieces; FlexAttention skips
-blocks that are masked and wants a GPU and compilation.
+arises. A dense mask costs length x length for each pack, whatever the pieces. On a CPU, where a
+call is cheap, each piece is attended by itself; on a GPU FlexAttention skips blocks that are
+masked, and wants compilation.
 """
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -16,6 +18,14 @@ from torch import nn
 
 from trainer.model_settings import ModelSettings
 from trainer.rotary import rotate
+
+
+def runs(piece: torch.Tensor) -> list[int]:
+    """How long the pieces are in pieces [packs, length], pack after pack, padding among them."""
+    first = torch.ones_like(piece, dtype=torch.bool)
+    first[:, 1:] = piece[:, 1:] != piece[:, :-1]
+    starts = first.flatten().nonzero().flatten().tolist()
+    return [b - a for a, b in itertools.pairwise([*starts, piece.numel()])]
 
 
 def document_mask(piece: torch.Tensor, kind: Literal["sdpa", "flex"]) -> Any:
@@ -34,6 +44,24 @@ def document_mask(piece: torch.Tensor, kind: Literal["sdpa", "flex"]) -> Any:
 
     make = _kernel(create_block_mask, piece.device)
     return make(sees, packs, None, length, length, device=piece.device.type)
+
+
+def _by_pieces(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, lengths: list[int]
+) -> torch.Tensor:
+    """Each run of positions by itself. Split and joined once, for slices would each fill a gradient
+    of the whole."""
+    packs, heads, length, head = query.shape
+
+    def split(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        rows = x.transpose(0, 1).reshape(1, heads, packs * length, head)
+        return torch.split_with_sizes(rows, lengths, dim=2)
+
+    parts = [
+        F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        for q, k, v in zip(split(query), split(key), split(value), strict=True)
+    ]
+    return torch.cat(parts, dim=2).view(heads, packs, length, head).transpose(0, 1)
 
 
 def _flex(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Any) -> torch.Tensor:
@@ -86,7 +114,10 @@ class Attention(nn.Module):
             if self.heads != self.kv_heads:  # repeated: few SDPA kernels share keys by themselves
                 key = key.repeat_interleave(self.heads // self.kv_heads, dim=1)
                 value = value.repeat_interleave(self.heads // self.kv_heads, dim=1)
-            found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+            if isinstance(mask, list):
+                found = _by_pieces(query, key, value, mask)
+            else:
+                found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         joined: torch.Tensor = self.out(
             found.transpose(1, 2).reshape(packs, length, self.heads * self.head)
         )

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from trainer.attention import Attention, document_mask
+from trainer.attention import Attention, document_mask, runs
 from trainer.model_settings import ModelSettings, RopeScaling
 from trainer.pack import SPEECH, Vocabulary
 from trainer.rotary import angles, frequencies
@@ -98,7 +98,7 @@ class Decoder(nn.Module):
         """Hidden states after the last norm, [packs, length, width]."""
         # made anew, not held: weights may be cast to half precision, angles never
         turn = angles(given.place, frequencies(self.settings, given.place.device))
-        mask = document_mask(given.piece, self.settings.attention)
+        mask = self._mask(given.piece)
         x = self.embedding(given.ids)
         if self.code_tables is not None:
             spoken = (given.modality == SPEECH)[..., None]
@@ -107,6 +107,17 @@ class Decoder(nn.Module):
             x = block(x, turn, mask)
         found: torch.Tensor = self.norm(x)
         return found
+
+    def _mask(self, piece: torch.Tensor) -> object:
+        """Runs of pieces where each can be attended by itself: eagerly, on a CPU. What is compiled
+        would be compiled anew for every batch's runs."""
+        kind = self.settings.attention
+        compiled = torch.compiler.is_compiling() or any(
+            block._compiled_call_impl is not None for block in self.blocks
+        )
+        if kind == "sdpa" and piece.device.type == "cpu" and not compiled:
+            return runs(piece)
+        return document_mask(piece, kind)
 
     def text_logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """[..., width] to logits over the whole vocabulary, [..., vocabulary.size]."""

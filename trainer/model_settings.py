@@ -54,8 +54,8 @@ class ModelSettings(pydantic.BaseModel):
     qkv_bias: bool = Field(False, description="Biases of queries, keys and values (Qwen2).")
     attention: Literal["sdpa", "flex"] = Field(
         "sdpa",
-        description="How document masks are applied: sdpa, a dense mask, anywhere; flex, "
-        "FlexAttention, which skips what is masked, for GPUs.",
+        description="How document masks are applied: sdpa, anywhere (piece by piece on a CPU, else "
+        "a dense mask); flex, FlexAttention, which skips what is masked, for GPUs.",
     )
     initial_std: float = Field(0.02, gt=0, description="Of initial weights (Llama).")
 

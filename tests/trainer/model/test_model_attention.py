@@ -18,8 +18,9 @@ from tests.trainer.model.made_models import (
     some_packs,
     some_piece,
 )
-from trainer.attention import document_mask
+from trainer.attention import document_mask, runs
 from trainer.pack import PADDING, SPEECH, TEXT, Vocabulary
+from trainer.rotary import angles, frequencies
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -109,6 +110,21 @@ def test_the_mask_of_two_documents_and_padding() -> None:
         [0, 0, 1, 1, 0],
         [0, 0, 0, 0, 1],
     ]
+
+
+def test_pieces_by_themselves_are_what_the_dense_mask_gives() -> None:
+    held = some_packs(FRAMES, 3)
+    assert sum(runs(held.piece)) == 3 * 40
+    assert runs(torch.tensor([[0, 0, 1, -1], [0, 0, 0, 0]])) == [2, 1, 1, 4]
+    gradients = []
+    for mask in (runs(held.piece), document_mask(held.piece, "sdpa")):
+        model = decoder(FRAMES)
+        x = torch.randn(3, 40, 32, generator=torch.Generator().manual_seed(0), requires_grad=True)
+        turn = angles(held.place, frequencies(model.settings))
+        found = model.blocks[0](x, turn, mask)
+        (found * torch.arange(32.0)).sum().backward()
+        gradients.append((found, x.grad, model.blocks[0].attention.key.weight.grad))
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("vocabulary", (UNITS, FRAMES))

@@ -210,7 +210,7 @@ def test_sums_of_parts_are_the_sum_of_the_whole(number: int, which: int) -> None
         one = stack([Inputs(**{name: getattr(held, name)[row : row + 1] for name in FIELDS})])
         parts.append(losses(model, model(one), one, sets[row : row + 1], set_count=2))
     assert sum(int(part.number) for part in parts) == int(whole.number)
-    assert sum(part.total.item() for part in parts) == pytest.approx(float(whole.total), rel=1e-4)
+    assert sum(part.total.item() for part in parts) == pytest.approx(whole.total.item(), rel=1e-4)
     assert torch.equal(sum(part.numbers for part in parts), whole.numbers)  # type: ignore[arg-type]
     torch.testing.assert_close(sum(part.sums for part in parts), whole.sums, rtol=1e-4, atol=1e-4)
     targets = (kinds(held) >= 0).sum(dim=1)
@@ -282,7 +282,7 @@ def test_that_a_frame_follows_is_asked_when_told_to() -> None:
     words = model.text_logits(model(held)[0]).detach().double().numpy()
     wanted = sum(nats(words[at - 1], FRAMES.speech_first) for at in (2, 3, 9, 10))
     assert float(asked.sums[0, frame]) == pytest.approx(wanted, rel=1e-5)
-    assert float(asked.total - without.total) == pytest.approx(2 * wanted, rel=1e-4)
+    assert (asked.total - without.total).item() == pytest.approx(2 * wanted, rel=1e-4)
     assert int(asked.number - without.number) == 4
 
 

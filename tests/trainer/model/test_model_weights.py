@@ -15,9 +15,11 @@ from tests.trainer.model.made_models import (
     FRAMES,
     UNITS,
     WORDS,
+    Item,
     decoder,
     pack,
     some_packs,
+    stack,
 )
 from trainer.model import Decoder, ModelSettings
 from trainer.pack import Vocabulary
@@ -139,7 +141,8 @@ def test_the_flops_formula_counts_what_torch_counts(vocabulary: Vocabulary) -> N
     """Torch counts the forward pass and both halves of the scores; we three passes and one half."""
     model = decoder(vocabulary, width=64, heads=8, kv_heads=2, depth=3, head_width=8)
     length = 48
-    held = some_packs(vocabulary, 2, length=length)
+    whole: list[Item] = ["document", "text", *[7] * (length - 3), "end"]
+    held = stack([pack(vocabulary, length, whole) for _ in range(2)])  # nothing is masked but later
     plain = sdpa_kernel(SDPBackend.MATH)  # torch does not count its fused kernel on CPUs
     with torch.no_grad(), plain, FlopCounterMode(display=False) as counted:
         hidden = model(held)
