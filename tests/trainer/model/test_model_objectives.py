@@ -289,7 +289,7 @@ def test_that_a_frame_follows_is_asked_when_told_to() -> None:
 def test_a_pack_of_padding_has_no_loss() -> None:
     model, held = decoder(FRAMES), pack(FRAMES, 8)
     found = losses(model, model(held), held, None, LossWeights(frame=1.0))
-    assert (float(found.total), int(found.number)) == (0, 0)
+    assert (found.total.item(), int(found.number)) == (0, 0)
     found.total.backward()
 
 
