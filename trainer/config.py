@@ -300,31 +300,34 @@ def of_json(value: Mapping[str, Any], where: str) -> Config:
 
 
 def with_shards(tree: Node, shards: Sequence[str]) -> Node:
-    """The tree with the shards of its sets filled in."""
-    names = _sets(tree)
+    """The tree with the shards of its sets filled in: NAME=PATH, or PATH for the one without."""
     place = Place("--shards")
-    for text in shards:
-        name, equals, address = text.partition("=")
-        if equals and name in names:
-            chosen = [name]
-        else:
-            address = text
-            chosen = [one for one, node in names.items() if node.child("shards") is None]
-            if names and not chosen:
-                raise SettingsError(
-                    [
-                        Problem(
-                            place,
-                            "data.sets",
-                            f"every set already has its shards; say which gets {address!r}: "
-                            f"NAME=PATH with a name of {sorted(names)}",
-                        )
-                    ]
-                )
-        for one in chosen:
-            tree = replace_at(tree, ("data", "sets", one, "shards"), Node.of(address, place))
-            names = _sets(tree)
+    names = _sets(tree)
+    given = [text.partition("=") for text in shards]
+    # those that say their set first, so that their order does not matter
+    for named in (True, False):
+        for name, equals, address in given:
+            if (bool(equals) and name in names) != named:
+                continue
+            address = address if named else f"{name}{equals}{address}"
+            chosen = name if named else _only_open(tree, address, place)
+            if chosen is not None:
+                where = ("data", "sets", chosen, "shards")
+                tree = replace_at(tree, where, Node.of(address, place))
     return tree
+
+
+def _only_open(tree: Node, address: str, place: Place) -> str | None:
+    """The one set without shards. Raises `SettingsError` where there are none or several."""
+    names = _sets(tree)
+    found = [name for name, node in names.items() if node.child("shards") is None]
+    if not names:
+        return None  # what is wrong with the file is told by its check
+    if len(found) == 1:
+        return found[0]
+    why = "every set has its shards" if not found else f"sets {', '.join(found)} have no shards"
+    message = f"{why}; say which set gets {address!r}: --shards {(found or [*names])[0]}=PATH"
+    raise SettingsError([Problem(place, "data.sets", message)])
 
 
 def _sets(tree: Node) -> dict[str, Node]:
