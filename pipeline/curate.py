@@ -232,7 +232,7 @@ class Curator:
             planned = sum(part.seconds for part in parts)
             count = self._worker_count(planned, len(todo))
             # What was only touched needs no models of annotate.
-            self._workers.start(count, line.hear, then=line.annotate)
+            self._workers.start(count, line.hear, then=(*line.annotate, *line.measures))
         job = GatherJob(crawl=line.crawl, **self._common(key))
         # All recipes share what is known of files, and looking twice does no harm: only runs that
         # would hear the same exclude each other, or two recipes could not start side by side.

@@ -23,6 +23,14 @@ from multiprocessing import Pipe, reduction
 from multiprocessing.connection import Connection
 from typing import Any
 
+EVERY_WORKER = (  # needs these
+    "pipeline.weave",
+    "apache_beam.runners.portability.fn_api_runner",
+    "pipeline.phases.hear",
+    "pipeline.phases.arrange",
+    "pipeline.phases.shards",
+    "soundfile",
+)
 _POLL_SECONDS = 0.005  # between two looks at a worker that is about to end
 
 
@@ -151,7 +159,7 @@ def main(descriptor: int, parent: int) -> None:
     worker.call_process("loom nursery")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
     gc.disable()  # nothing here becomes garbage, and looking for it is a tenth of an import
-    _import(("pipeline.weave",))
+    _import(EVERY_WORKER)
     talk = Connection(descriptor)
     while True:
         try:

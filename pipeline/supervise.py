@@ -105,7 +105,7 @@ class Workers:
         """See to it that so many processes are there, or on their way: it takes them seconds.
 
         New ones load the models of `steps` before anything else, and have imported what `steps`
-        and the steps of the phase `then` need.
+        and the steps `then` need.
         """
         modules = [name for step in (*steps, *then) for name in step.imports()]
         if modules and len(self._lanes) < workers:

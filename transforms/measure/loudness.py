@@ -26,6 +26,9 @@ class Loudness(Measure):
     def fingerprint(self) -> dict[str, str]:
         return {"pyloudnorm": importlib.metadata.version("pyloudnorm")}
 
+    def imports(self) -> tuple[str, ...]:
+        return ("pyloudnorm",)
+
     def load(self) -> Any:
         """The library's meter class; a meter belongs to one sample rate."""
         import pyloudnorm
