@@ -24,6 +24,7 @@ from trainer.evaluation.laying import Tokenizers
 from trainer.evaluation.layout import EvalSet, write_set
 from trainer.model import Decoder, ModelSettings
 from trainer.orders import ordered
+from trainer.tensors import Inputs
 
 PREFIX = "Answer:"
 SETTINGS = EvaluationSettings(answer_prefix=PREFIX, removals=10)
@@ -303,6 +304,30 @@ def test_what_shares_a_batch_changes_nothing(
     assert len(scores[0]) > 100
     assert scores[1] == pytest.approx(scores[0], abs=1e-5, rel=0)
     assert scores[2] == pytest.approx(scores[0], abs=1e-5, rel=0)
+
+
+def test_equal_pieces_are_asked_once(tmp_path: Path) -> None:
+    class Counting(Bigram):
+        pieces = 0
+
+        def __call__(self, given: Inputs) -> torch.Tensor:
+            self.pieces += int(((given.piece >= 0) & (given.place == 0)).sum())
+            return super().__call__(given)
+
+    first = cloze(0, OPTIONS[0], 0)
+    again = {**first, "id": "again"}  # all eight pieces are those of the first
+    other = {**first, "id": "other", "options": ["red", "pink"], "answer": 1}
+    found = made_set(tmp_path / "s", [first, again, other], sounds=1)
+    own = tokenizers()
+    model = Counting(own.words)
+    settings = SETTINGS.model_copy(update={"modes": ("S-to-T",), "budget": 1})
+    items = evaluate(model, own, [found], settings).of("s", "S-to-T").items
+    assert model.pieces == 8 + 2
+    by_option = [
+        {k: s for k, s in zip(item.order, item.scores["gain"], strict=True)} for item in items
+    ]
+    assert by_option[0] == by_option[1]
+    assert by_option[2][0] == by_option[0][0]
 
 
 def test_a_diverged_model_is_named(questions: EvalSet) -> None:

@@ -13,6 +13,7 @@ from trainer.__main__ import main
 from trainer.evaluate import EvaluationError, EvaluationSettings, evaluate, write
 from trainer.evaluation import quest
 from trainer.evaluation.contamination import read_flags
+from trainer.evaluation.items import plain
 from trainer.evaluation.layout import EvalSet, read_set
 from trainer.evaluation.markdown import markdown
 from trainer.evaluation.pairing import difference, likelihoods, paired
@@ -255,20 +256,22 @@ def test_pages_of_training_are_refused(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_distractors_are_answers_of_other_pages(tmp_path: Path) -> None:
-    rows = [
-        {"question": f"q{k}?", "answer": f"answer {k // 2}", "page": f"p{k}"} for k in range(12)
-    ]
-    source = table(tmp_path, rows)
+    rows = [{"question": f"q{k}?", "answer": f"answer {k}", "page": f"p{k // 3}"} for k in range(9)]
+    source = table(tmp_path, [*rows, {"question": "again?", "answer": "Answer 0", "page": "p9"}])
     one, two, three = (
         quest.convert(source, tmp_path / name, distractors=3, seed=seed)
         for name, seed in (("one", 0), ("two", 0), ("three", 1))
     )
     assert one.items == two.items != three.items
-    for item, row in zip(one.items, rows, strict=True):
-        assert len(set(item.options)) == 4  # type: ignore[union-attr]
-        assert item.options[item.answer] == row["answer"]  # type: ignore[union-attr]
+    pages = {plain(row["answer"]): row["page"] for row in rows[1:]}
+    for item, row in zip(one.items, rows, strict=False):
+        options = [plain(option) for option in item.options]  # type: ignore[union-attr]
+        assert options.pop(item.answer) == row["answer"]  # type: ignore[union-attr]
+        assert len(set(options)) == 3
+        assert row["page"] not in {pages[option] for option in options if option in pages}
+        assert row["answer"] not in options
     assert len({item.answer for item in one.items}) > 1  # type: ignore[union-attr]
-    with pytest.raises(
-        EvaluationError, match="6 distractors are asked for, and other pages have 5"
-    ):
-        quest.convert(source, tmp_path / "four", distractors=6)
+    # of ten answers three are on the item's own page, and one is its own under another spelling
+    message = "7 distractors are asked for, and other pages have 6 other answers"
+    with pytest.raises(EvaluationError, match=message):
+        quest.convert(source, tmp_path / "four", distractors=7)
