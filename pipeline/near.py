@@ -14,6 +14,7 @@ import dataclasses
 import functools
 import io
 import json
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -114,9 +115,18 @@ class Spill:
             each(f"{self.folder}/{stage}", todo, functools.partial(_noted, self, stage, work))
 
     def clear(self) -> None:
-        """Remove all but what is read later."""
-        for entry in self.store.list(self.folder):
-            self.store.delete(entry.name)
+        """Remove all of it: what it led to is written elsewhere."""
+        remove_folder(self.store, self.folder)
+
+
+def remove_folder(store: Store, folder: str) -> None:
+    """Remove a folder's objects and, on a local disk, the empty folders they leave."""
+    local = store.local(folder)
+    if local is not None:
+        shutil.rmtree(local, ignore_errors=True)
+        return
+    for entry in store.list(folder):
+        store.delete(entry.name)
 
 
 def _noted(spill: Spill, stage: str, work: Callable[[Spill, str], Any], item: str) -> None:

@@ -25,6 +25,7 @@ from schemas.store import Entry, Store, StoreError
 
 KEYED = ("hear", "annotate", "measure", "select", "arrange")
 DEAR = ("hear", "annotate", "measure")  # phases whose unfinished work is worth keeping
+SPILLED = ("losers/", "keys/", "near/")  # below select, of no use once it has judged
 FRESH_SECONDS = 60.0  # a log that was written within this belongs to a run that may be at work
 
 _KEY = re.compile(r"[0-9a-f]{32}")
@@ -227,7 +228,7 @@ def _phases(store: Store, entries: Sequence[Entry], keep: set[tuple[str, str]]) 
             yield Item("notes of attempts", entry.name, entry.size)
         elif phase == "hear" and rest.startswith("tars/") and entry.name not in wanted:
             yield Item("audio of lost attempts", entry.name, entry.size)
-        elif phase == "select" and rest.startswith("losers/") and key in judged:
+        elif phase == "select" and rest.startswith(SPILLED) and key in judged:
             yield Item("spilled duplicates", entry.name, entry.size)
 
 

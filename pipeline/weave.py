@@ -24,6 +24,7 @@ from apache_beam.runners.worker.statesampler import StateSampler
 
 from pipeline import device, layout
 from pipeline.keys import settings_digest
+from pipeline.near import remove_folder
 from pipeline.parts import Part
 from pipeline.phases import select
 from pipeline.phases.select import SelectJob
@@ -224,8 +225,7 @@ def _group_with(options: Sequence[str], job: SelectJob) -> Any:
             | f"{label}/settle" >> beam.MapTuple(settle)
         )
         pipeline.run().wait_until_finish()
-        for _, name in names:
-            job.store.delete(name)
+        remove_folder(job.store, f"{root}/keys")
         return [select.from_ipc(job.store.get(entry.name)) for entry in job.store.list(folder)]
 
     return group
