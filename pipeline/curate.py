@@ -16,6 +16,7 @@ from typing import Any
 from pipeline import commits, device, hub_models, layout
 from pipeline import outline as outlines
 from pipeline.commits import Ledger, ledger
+from pipeline.fetching import Fetching, found_on_web
 from pipeline.locks import phase_lock
 from pipeline.outline import StreamOutline
 from pipeline.parts import Member, part_target, plan_parts
@@ -26,7 +27,6 @@ from pipeline.phases.form import form_of
 from pipeline.phases.gather import (
     Census,
     GatherJob,
-    GatherPart,
     Look,
     census,
     look_id,
@@ -38,6 +38,7 @@ from pipeline.phases.rows import Block
 from pipeline.phases.select import SelectJob, SelectPart, input_digest, manifest_name, plan_blocks
 from pipeline.phases.shards import ShardJob, entry_of, plan_stream, reuse
 from pipeline.recipe import Recipe
+from pipeline.simple import SimpleJob
 from pipeline.supervise import Workers
 from pipeline.work import ConservationError
 from schemas.ids import digest_of
@@ -45,7 +46,8 @@ from schemas.manifest import ShardEntry
 from schemas.records import Drop, Recording, Source
 from schemas.store import Store
 from transforms.gather.found import DataError, Found, shown
-from transforms.gather.listing import find
+from transforms.gather.listing import find, not_only_drops
+from transforms.gather.web.data import recognise
 from transforms.hear.decode import Decode
 from transforms.step import Step
 
@@ -67,6 +69,8 @@ class Options:
     rehash: bool = False
     scratch: str | None = None
     runner: str = "direct"
+    kind: str | None = None  # of DATA; None: by what it is
+    refetch: bool = False  # ask for URLs again, which servers may answer by "unchanged"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,6 +117,7 @@ class Curator:
         self.counters: dict[str, int] = {}
         self._tell = observe
         self._workers = Workers(observe)
+        self._asked: set[str] = set()  # URLs that this run has asked for, over all streams
 
     def curate(self) -> RunResult:
         """Run all phases. Raises `RunFailedError`, `PhaseBusyError`, `DataError`, `StoreError`."""
@@ -177,7 +182,8 @@ class Curator:
             return
         job = dataclasses.replace(job, hints=self.recipe.hints(phase))
         with phase_lock(self.store, *(lock or (phase, key)), self.run_id):
-            if phase == "gather" and planned < HERE_SECONDS:
+            few = planned < HERE_SECONDS if phase == "gather" else len(parts) == 1
+            if phase in ("gather", "fetch") and few:
                 counted = self._here(job, parts)
             else:
                 count = self._worker_count(planned, len(parts))
@@ -185,13 +191,14 @@ class Curator:
         for name, value in counted.items():
             self.counters[name] = self.counters.get(name, 0) + value
 
-    def _here(self, job: GatherJob, parts: Sequence[GatherPart]) -> dict[str, int]:
-        """Look at a few files in this process: it is done before a worker has imported Beam."""
+    def _here(self, job: SimpleJob, parts: Sequence[Any]) -> dict[str, int]:
+        """Look at a few files, or ask one part's hosts, in this process: it is done before a worker
+        has imported Beam."""
         for part in parts:
             self._tell("begin", part.id)
             job.run_part(part)
             self._tell("committed", (part.id, part.seconds))
-        return {"gather/commits": len(parts)}
+        return {f"{job.phase}/commits": len(parts)}
 
     def _worker_count(self, planned: float, parts: int) -> int:
         if self.options.workers is not None:
@@ -214,7 +221,7 @@ class Curator:
             gathering.forget(self.store, key)
         refuse_nested(self.options)
         generation = gathering.generation(self.store, key)
-        found = list(find(self.options.data, line.crawl))
+        found = self._found(line)
         refuse_mixed_channels(line, [item.source for item in found])
         looks = {
             place: look_id(item.path, generation)
@@ -242,6 +249,25 @@ class Curator:
         return census(
             [(item, _answer(line, item, looks.get(p), answers)) for p, item in enumerate(found)]
         )
+
+    def _found(self, line: StreamOutline) -> list[Found]:
+        """The items of DATA: files that are there, or that were fetched first."""
+        data = recognise(self.options.data, self.options.kind)
+        if data is None:
+            return list(find(self.options.data, line.crawl))
+        fetching = Fetching(
+            store=self.store,
+            crawl=line.crawl,
+            workers=self.options.workers or len(os.sched_getaffinity(0)),
+            run=lambda job, parts: self._work("fetch", job.key, job, parts),
+            run_id=self.run_id,
+            device=self.device,
+            observe=self._tell,
+            scratch=self.options.scratch,
+            refetch=self.options.refetch,
+            asked=self._asked,
+        )
+        return list(not_only_drops(shown(data.name), iter(found_on_web(data, fetching))))
 
     def _looks(
         self, key: str, wanted: set[str], parts: Sequence[Any]

@@ -97,7 +97,9 @@ class Resources(pydantic.BaseModel):
         return {name: str(value) for name, value in self.model_dump().items() if value is not None}
 
 
-PhaseName = Literal["gather", "hear", "annotate", "measure", "select", "arrange", "compose"]
+PhaseName = Literal[
+    "fetch", "gather", "hear", "annotate", "measure", "select", "arrange", "compose"
+]
 
 
 class RecipeHead(pydantic.BaseModel):

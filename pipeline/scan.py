@@ -14,6 +14,7 @@ from pipeline import commits
 from pipeline import outline as outlines
 from pipeline.commits import ledger
 from pipeline.curate import Options
+from pipeline.fetching import Fetching, found_on_web
 from pipeline.phases import gather as gathering
 from pipeline.phases.gather import BYTES_PER_SECOND, Census, Look, census, look_id
 from schemas.ids import bytes_digest
@@ -23,6 +24,7 @@ from transforms.door import Door, MediaError
 from transforms.gather.crawl import Crawl
 from transforms.gather.found import Found
 from transforms.gather.listing import find
+from transforms.gather.web.data import recognise
 
 PROBED = 100  # files whose headers are asked where they are not known yet
 
@@ -42,7 +44,7 @@ def scan_data(store: Store, options: Options, crawl: Crawl) -> Scan:
     """List DATA, and know or estimate how much audio each file is."""
     key = outlines.gather_key()
     generation = gathering.generation(store, key) + int(options.rehash)
-    found = list(find(options.data, crawl))
+    found = _found(store, options, crawl)
     looks = {
         place: look_id(item.path, generation)
         for place, item in enumerate(found)
@@ -75,6 +77,23 @@ def scan_data(store: Store, options: Options, crawl: Crawl) -> Scan:
         else:
             pairs.append((item, _stand_in(item, name, sizes[name], seconds[name])))
     return Scan(census(pairs), sizes, len(remembered), probed, len(new) - probed)
+
+
+def _found(store: Store, options: Options, crawl: Crawl) -> list[Found]:
+    """The items of DATA; of the web what a run has fetched before, for nothing is asked here."""
+    data = recognise(options.data, options.kind)
+    if data is None:
+        return list(find(options.data, crawl))
+    known = Fetching(
+        store=store,
+        crawl=crawl,
+        workers=1,
+        run=None,
+        run_id="",
+        device="",
+        observe=lambda kind, value: None,
+    )
+    return found_on_web(data, known)
 
 
 def _remembered(store: Store, key: str, wanted: set[str]) -> dict[str, Recording]:

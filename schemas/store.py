@@ -142,6 +142,24 @@ class Store:
             staged.unlink(missing_ok=True)
         return True
 
+    def take(self, name: str, path: Path) -> bool:
+        """Make a local file an object without copying it where it lies on the same disk.
+
+        False where the name was taken. Nobody may write to the file afterwards.
+        """
+        if self.remote:
+            return self.put_if_absent(name, path)
+        target = Path(self.url) / name
+        with self._explained(name, path.stat().st_size):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(path, target)
+            except FileExistsError:
+                return False
+            except OSError:  # another disk, or a file system without hard links
+                return self._copied(name, path)
+        return True
+
     def replace(self, name: str, data: bytes) -> None:
         """Create or overwrite. Only for what may be lost: pointers, heartbeats, reports."""
         with self._explained(name, len(data)):

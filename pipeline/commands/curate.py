@@ -14,6 +14,7 @@ from pipeline.recipe import load_recipe
 from pipeline.report.terminal import render_funnel
 from pipeline.summary import summarize
 from schemas.store import Store
+from transforms.gather.web.data import ALL_KINDS
 
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
@@ -36,7 +37,14 @@ def count_of(text: str) -> int:
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """What curate and plan share."""
-    parser.add_argument("--data", required=True, help="a folder, a glob or a table of paths")
+    parser.add_argument(
+        "--data",
+        required=True,
+        help="a folder, a glob, a table of paths; or a URL, feed, sitemap, page or list of URLs",
+    )
+    parser.add_argument(
+        "--kind", help=f"what DATA is, where it is not clear: {', '.join(ALL_KINDS)}"
+    )
     parser.add_argument("--recipe", default="recipes/offline.yaml", help="default: %(default)s")
     parser.add_argument("--out", default="out", help="folder or bucket for results (%(default)s)")
     parser.add_argument("--runner", default="direct", choices=["direct"], help="the Beam engine")
@@ -88,6 +96,8 @@ def options_of(arguments: argparse.Namespace) -> Options:
         rehash=getattr(arguments, "rehash", False),
         scratch=arguments.scratch,
         runner=arguments.runner,
+        kind=arguments.kind,
+        refetch=getattr(arguments, "refetch", False),
     )
 
 
@@ -95,6 +105,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser)
     parser.add_argument(
         "--rehash", action="store_true", help="digest every file again, whatever is remembered"
+    )
+    parser.add_argument(
+        "--refetch",
+        action="store_true",
+        help="ask again for URLs that were fetched; servers may answer that they have not changed",
     )
 
 

@@ -16,6 +16,8 @@ from pydantic import Field
 from schemas.records import Drop, Recording
 from transforms.gather.digests import DigestMemory, FileChanged
 from transforms.gather.found import Fetched, Found, dropped
+from transforms.gather.web import failures
+from transforms.gather.web.settings import Web
 from transforms.step import Phase, Step
 
 AUDIO_SUFFIXES = (
@@ -23,6 +25,9 @@ AUDIO_SUFFIXES = (
     *(".mp2", ".mp3", ".oga", ".ogg", ".opus", ".snd", ".sph", ".spx", ".w64", ".wav", ".wave"),
     *(".weba", ".wma", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"),
 )
+
+
+_OF_FILES = ("empty", "too_large")  # said of files and of answers alike
 
 
 class Claims(Protocol):
@@ -53,8 +58,8 @@ class Crawl(Step):
     reasons: ClassVar[dict[str, str]] = {
         "hidden": "its name begins with a dot (setting `hidden`)",
         "not_audio": "neither its suffix nor its first bytes are those of an audio or video file",
-        "empty": "the file holds no bytes",
-        "too_large": "the file is larger than `max_bytes`",
+        "empty": "the file, or the answer of its server, holds no bytes",
+        "too_large": "it is larger than `max_bytes`",
         "missing": "there is no such file, or a link leads nowhere",
         "unreadable": "the system refused to open or to read it",
         "not_a_file": "a folder, pipe, socket or device where a file was expected",
@@ -65,6 +70,10 @@ class Crawl(Step):
         "bad_cues": "the file that the table's column `cues` names is no WebVTT or SubRip that can "
         "be read",
         "changed": "the file changed while it was read; run again when it is complete",
+        "no_audio": "an entry of a feed that offers no audio",
+        "document": "a feed, sitemap or page that cannot be read as one",
+        "waiting": "its host asks to come later, or time ran out: run again",
+        **{code: text for code, text in failures.REASONS.items() if code not in _OF_FILES},
     }
 
     follow_links: bool = Field(
@@ -91,6 +100,10 @@ class Crawl(Step):
         default=(),
         description="Columns of a table to ignore, beside those that begin with x_ (none: an "
         "unknown column is an error, because a misspelt one would be lost silently).",
+    )
+
+    web: Web = Field(
+        default_factory=Web, description="How the web is asked, where DATA is of the web."
     )
 
     @pydantic.field_validator("audio_suffixes")

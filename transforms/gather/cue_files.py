@@ -29,12 +29,14 @@ class CueError(ValueError):
         super().__init__(f"{line}: {what}")
 
 
-def read_cues(path: str) -> tuple[Cue, ...]:
+def read_cues(path: str, suffix: str = "") -> tuple[Cue, ...]:
     """The cues of a file, by start, none overlapping, none empty. Times in seconds.
+
+    `suffix`: which kind it is, where its name does not say.
 
     Raises `CueError` where it is no such file, `OSError` where it cannot be read.
     """
-    suffix = os.path.splitext(path)[1].lower()
+    suffix = suffix or os.path.splitext(path)[1].lower()
     if suffix not in SUFFIXES:
         raise CueError(1, f"a file of cues ends in {' or '.join(SUFFIXES)}")
     with open(path, "rb") as stream:

@@ -111,11 +111,11 @@ def _unknown(name: str) -> tuple[str, str]:
 
 def _given(where: str, place: int, values: dict[str, Any]) -> Given:
     name = next((key for key in values if key in PATHS), "")
-    path = _text(where, name, values.get(name), MAX_PATH)
+    path = checked_text(where, name, values.get(name), MAX_PATH)
     if path is None:
         raise DataError(where, f"column {name!r} is empty", "Each row names a file.")
     licence = next((key for key in values if key in LICENCES), "licence")
-    cues = _text(where, "cues", values.get("cues"), MAX_PATH)
+    cues = checked_text(where, "cues", values.get("cues"), MAX_PATH)
     if cues is not None and (values.get("text") or "").strip():
         raise DataError(
             where,
@@ -125,16 +125,16 @@ def _given(where: str, place: int, values: dict[str, Any]) -> Given:
     return Given(
         place=place,
         path=_local(where, name, path),
-        text=_text(where, "text", values.get("text"), MAX_TEXT),
-        speaker=_text(where, "speaker", values.get("speaker"), MAX_NAME),
-        licence=_text(where, licence, values.get(licence), MAX_NAME),
-        language=_language(where, values.get("language")),
-        channel=_channel(where, values.get("channel")),
+        text=checked_text(where, "text", values.get("text"), MAX_TEXT),
+        speaker=checked_text(where, "speaker", values.get("speaker"), MAX_NAME),
+        licence=checked_text(where, licence, values.get(licence), MAX_NAME),
+        language=checked_language(where, values.get("language")),
+        channel=checked_channel(where, values.get("channel")),
         cues=None if cues is None else _local(where, "cues", cues),
     )
 
 
-def _text(where: str, name: str, value: Any, limit: int) -> str | None:
+def checked_text(where: str, name: str, value: Any, limit: int) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
@@ -177,8 +177,8 @@ def _local(where: str, name: str, path: str) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def _language(where: str, value: Any) -> str | None:
-    language = _text(where, "language", value, MAX_NAME)
+def checked_language(where: str, value: Any) -> str | None:
+    language = checked_text(where, "language", value, MAX_NAME)
     if language is not None and not _LANGUAGE.fullmatch(language):
         raise DataError(
             where, f"{language[:80]!r} is not a language code", "Write it like en, fr or pt-BR."
@@ -186,7 +186,7 @@ def _language(where: str, value: Any) -> str | None:
     return language
 
 
-def _channel(where: str, value: Any) -> int | None:
+def checked_channel(where: str, value: Any) -> int | None:
     """A whole number from 0; digits of a text table count as one."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None

@@ -45,7 +45,7 @@ def find(data: str, crawl: Crawl) -> Iterator[Found]:
             "nothing matches this glob",
             "Quote it, so that your shell leaves it as is.",
         )
-    return _not_only_drops(shown(data), itertools.chain([first], items))
+    return not_only_drops(shown(data), itertools.chain([first], items))
 
 
 def root_of(data: str) -> str:
@@ -214,7 +214,7 @@ def _row_source(table: str, row: Given, uri: str, cues: tuple[Cue, ...]) -> Sour
     )
 
 
-def _not_only_drops(data: str, items: Iterator[Found]) -> Iterator[Found]:
+def not_only_drops(data: str, items: Iterator[Found]) -> Iterator[Found]:
     """The items; and an error at their end where none of them is a file to read."""
     counts: collections.Counter[str] = collections.Counter()
     first: dict[str, str] = {}

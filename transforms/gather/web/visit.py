@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from transforms.gather.entry import begins_like_audio
+from transforms.gather.sniff import begins_like_audio
 from transforms.gather.web import optout
 from transforms.gather.web.client import MAX_REDIRECTS, Answer, Client, Known, Limits
 from transforms.gather.web.failures import FetchError
@@ -252,7 +252,8 @@ class Round:
         return dataclasses.replace(row, not_before=int(time.time() + wait) + 1)
 
     async def _small(self, url: Url) -> tuple[int, bytes]:
-        """A small file that an origin declares something by; status 0: no answer."""
+        """A small file that an origin declares something by; status 0: no answer. Raises
+        `FetchError` where nothing of that origin can be asked for."""
         path = self._file()
         turns: list[Turn] = []
 
@@ -277,6 +278,8 @@ class Round:
         except FetchError as error:
             if error.code == "busy":
                 self._hosts[url.host].busy(error.retry_after)
+            if error.code in ("not_public", "dns", "tls"):
+                raise  # no other URL of this origin would fare better
             if error.code in ("redirects", "redirect_scheme"):
                 return 404, b""  # RFC 9309, 2.3.1.2
             if error.code in ("too_large", "bomb"):

@@ -1,0 +1,167 @@
+"""fetch: URLs in, bodies by content hash out, a round at a time.
+
+A part holds the queues of one or more rate-limit groups, which share no host with any other part,
+so a round needs no shared state: it asks its hosts in turn until the queues are empty or its time
+is up. A URL's body is stored under its digest, then its row is noted in OUT at once; so a kill
+costs the URLs in flight. The commit of a round holds the rows of its whole queue; notes are only
+what has no commit yet.
+"""
+
+import asyncio
+import dataclasses
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from pipeline import commits, layout
+from pipeline.commits import Content, Done
+from pipeline.simple import SimpleJob
+from schemas.ids import digest_of
+from schemas.store import Store
+from schemas.tables import arrow_schema, from_row, to_row
+from transforms.gather.web.client import Client
+from transforms.gather.web.frontier import ENDED, Row
+from transforms.gather.web.pace import Bandwidth
+from transforms.gather.web.settings import Web
+from transforms.gather.web.visit import Round
+
+FORMAT = 1
+
+
+def fetch_key() -> str:
+    """All recipes share what was fetched: a URL's body does not depend on how it was asked for."""
+    return digest_of("fetch", FORMAT)
+
+
+def body_name(key: str, sha256: str) -> str:
+    """Where the bytes of a fetched body lie."""
+    return f"{layout.phase_folder('fetch', key)}/bodies/{sha256[:2]}/{sha256}"
+
+
+def notes_folder(key: str) -> str:
+    return f"{layout.phase_folder('fetch', key)}/notes"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Queue:
+    """The rows of one rate-limit group that wait, and the hosts that it may ask."""
+
+    group: str
+    hosts: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class FetchPart:
+    """Queues that one worker asks side by side."""
+
+    id: str
+    queues: tuple[Queue, ...]
+    seconds: float  # that the round may take, at the pace of its slowest queue
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        return tuple(row for queue in self.queues for row in queue.rows)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FetchJob(SimpleJob):
+    phase: ClassVar[str] = "fetch"
+
+    web: Web
+    max_bytes: int | None
+    bandwidth: float | None = None  # this worker's share
+
+    def run_part(self, part: FetchPart) -> None:
+        folder = self._scratch()
+        try:
+            rows = asyncio.run(self._round(part, folder))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        done = tuple(Done(id=row.id, seconds=0.0) for row in rows if row.state in ENDED)
+        content = Content(done=done, rows=tuple(rows))
+        commits.write(
+            self.store, self.phase, self.key, part.id, content, arrow_schema(Row), self.run
+        )
+        for row in rows:
+            self.store.delete(_note_name(self.key, row))
+
+    def _scratch(self) -> Path:
+        """A folder for bodies on their way: beside where they will lie, so that they can move."""
+        local = self.store.local(f"{layout.phase_folder('fetch', self.key)}/scratch")
+        if local is None:
+            return Path(tempfile.mkdtemp(dir=self.scratch))
+        local.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=local))
+
+    async def _round(self, part: FetchPart, folder: Path) -> list[Row]:
+        throttle = Bandwidth(self.bandwidth).take if self.bandwidth is not None else None
+        limits = self.web.limits(self.max_bytes)
+        async with Client(
+            self.web.user_agent,
+            ports=frozenset(self.web.ports),
+            allowed=self.web.exceptions,
+            limits=limits,
+            connections=self.web.connections,
+            throttle=throttle,
+        ) as client:
+            rounds = []
+            for number, queue in enumerate(part.queues):
+                own = folder / str(number)
+                own.mkdir()
+                one = Round(
+                    client,
+                    queue.hosts,
+                    self.web.round(),
+                    self.web.pace(),
+                    limits,
+                    own,
+                    self._ended,
+                )
+                rounds.append(one.run(queue.rows))
+            found = await asyncio.gather(*rounds)
+        return [row for rows in found for row in rows]
+
+    async def _ended(self, row: Row, body: Path | None) -> None:
+        if body is not None:
+            await asyncio.to_thread(self.store.take, body_name(self.key, row.sha256), body)
+        note = json.dumps(to_row(row), sort_keys=True).encode()
+        await asyncio.to_thread(self.store.replace, _note_name(self.key, row), note)
+
+
+def _note_name(key: str, row: Row) -> str:
+    return f"{notes_folder(key)}/{row.id}.json"
+
+
+def frontier(store: Store, key: str, wanted: Iterable[str]) -> dict[str, Row]:
+    """The newest row of each of some URLs that is known. Torn notes are none."""
+    ids = frozenset(wanted)
+    found: dict[str, Row] = {}
+    folder = layout.commits_folder("fetch", key)
+    for entry in store.list(folder):
+        if entry.name.endswith(".parquet"):
+            keep(found, (_of(row) for row in _rows(store, entry.name) if row["id"] in ids))
+    for entry in store.list(notes_folder(key)):
+        if entry.name.rsplit("/", 1)[-1].removesuffix(".json") in ids:
+            keep(found, [_of(json.loads(store.get(entry.name)))])
+    return found
+
+
+def keep(found: dict[str, Row], rows: Iterable[Row]) -> None:
+    """Put rows in, where they are newer than what is there."""
+    for row in rows:
+        old = found.get(row.id)
+        if old is None or (row.ended, row.attempts) >= (old.ended, old.attempts):
+            found[row.id] = row
+
+
+def _rows(store: Store, name: str) -> Iterable[Mapping[str, object]]:
+    rows: list[Mapping[str, object]] = commits.column(store, name, "row").to_pylist()
+    return rows
+
+
+def _of(row: Mapping[str, object]) -> Row:
+    return from_row(Row, dict(row))
