@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from schemas.problems import KeyPath
 from schemas.settings import (
     Node,
     Place,
@@ -77,7 +78,7 @@ def plan(
     """
     tree = read(path)
     for override in parse_overrides(overrides):
-        tree = replace_at(tree, override.address, override.node)
+        tree = replace_at(tree, _own(override.address), override.node)
     study, problems = check(tree, Study)
     if study is None:
         raise SettingsError(problems)
@@ -98,6 +99,15 @@ def plan(
     if problems:
         raise SettingsError(list(dict.fromkeys(problems)))
     return planned
+
+
+def _own(address: KeyPath) -> KeyPath:
+    """An address of the study, in which what stands below `settings` is one dotted key."""
+    if "settings" not in address[:3] or address[0] == "evaluation":
+        return address
+    at = address.index("settings") + 1
+    below = address[at:]
+    return (*address[:at], ".".join(map(str, below))) if below else address
 
 
 def resolved(tree: Node, resolve: Callable[[str], str]) -> Node:

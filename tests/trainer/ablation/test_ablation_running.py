@@ -188,7 +188,7 @@ def test_one_process_at_a_time_runs_a_study(study, tmp_path):
 def test_what_a_study_does_not_have_cannot_be_chosen(study, tmp_path):
     with pytest.raises(TrainingError, match="the study has no 'fin'"):
         quietly(study(), tmp_path / "out", arms=["fin"])
-    with pytest.raises(SettingsError, match="claims"):
+    with pytest.raises(SettingsError, match="'fin'; there are"):
         quietly(study(claims=[{"name": "x", "better": "fin", "worse": "coin"}]), tmp_path / "out")
 
 

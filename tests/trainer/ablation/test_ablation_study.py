@@ -136,6 +136,12 @@ def test_a_study_can_be_scaled_from_outside(tmp_path):
     found = plan(path, ["seeds=[7]", "settings.stop.steps=40"])
     assert found.study.seeds == (7,)
     assert config_of(found, "less", 7).stop.steps == 40
+    # one setting of a part leaves the others as they were
+    found = plan(path, ["settings.schedule.kind=constant", "arms.less.settings.optimizer.lr=0.5"])
+    assert config_of(found, "less").schedule.warmup == config_of(plan(path), "less").schedule.warmup
+    assert config_of(found, "less").optimizer.lr == 0.5 != config_of(found, "more").optimizer.lr
+    found = plan(path, ["settings.stop={positions: 1e6}"])
+    assert config_of(found, "more").stop.positions == 1e6
 
 
 SHIPPED = sorted((ROOT / "ablations").glob("*.yaml"))
