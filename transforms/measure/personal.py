@@ -17,7 +17,11 @@ from transforms.measure.text_view import Span, View, plain, spoken
 KINDS = ("email", "iban", "card", "national_id", "ip", "phone")  # who wins where they overlap
 REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "IN", "BR")
 NATIONAL = tuple(sorted(SHAPES))
-_SPOKEN = re.compile(r"\b(?:zero|one|two|three|four|five|six|seven|eight|nine|double|at)\b", re.I)
+_SPOKEN = re.compile(
+    r"\b(?:zero|one|two|three|four|five|six|seven|eight|nine|double|at)\b"
+    r"|\b\d(?:[ ,\-]{1,2}\d\b){6}",  # digits one by one, as some recognizers write them
+    re.IGNORECASE,
+)
 _ANY = re.compile(r"[\d@]|:.*:")
 
 
@@ -61,11 +65,11 @@ def find(text: str, search: Search | None = None) -> tuple[Found, ...]:
 
 def _search(view: View, search: Search, in_words: bool) -> Iterator[Found]:
     for kind in search.kinds:
-        for span in _spans(kind, view.text, search):
+        for span in _spans(kind, view.text, search, in_words):
             yield Found(kind, *view.span(*span), said=in_words)
 
 
-def _spans(kind: str, text: str, search: Search) -> Iterator[Span]:
+def _spans(kind: str, text: str, search: Search, in_words: bool) -> Iterator[Span]:
     if kind == "email":
         yield from personal_mail.emails(text)
     elif kind == "ip":
@@ -75,9 +79,9 @@ def _spans(kind: str, text: str, search: Search) -> Iterator[Span]:
     elif kind == "iban":
         yield from personal_numbers.ibans(text)
     elif kind == "national_id":
-        yield from personal_numbers.national_ids(text, search.national)
+        yield from personal_numbers.national_ids(text, search.national, in_words)
     else:
-        yield from personal_numbers.phones(text, search.regions)
+        yield from personal_numbers.phones(text, search.regions, in_words)
 
 
 def _apart(found: Sequence[Found], length: int) -> list[Found]:

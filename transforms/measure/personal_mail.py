@@ -3,7 +3,7 @@
 An address is looked for around each `@`, a bounded distance to both sides. Spoken ones ("john dot
 smith at example dot com", "info (at) example (dot) org") are looked for around each "at" that is
 followed by a domain; because "look at example dot com" sounds the same, the word before "at" must
-look like a name, or the domain like a mail provider, or somebody must speak of mail just before.
+be none of those that stand there in common English, or somebody must speak of mail just before.
 """
 
 import ipaddress
@@ -86,10 +86,7 @@ _TOP = _set(
     "com org net edu gov info biz io me ai app dev eu us uk de fr es it nl be ch at pl pt br ca au "
     "in ie nz se no dk fi cz jp kr cn ru mx ar cl co tv"
 )
-_PROVIDERS = _set(
-    "gmail googlemail yahoo hotmail outlook live icloud aol proton protonmail gmx web mail "
-    "fastmail yandex qq"
-)
+_NUMBERS = _set("zero oh one two three four five six seven eight nine double triple")
 _MAIL = _set("email emails mail e-mail address write contact reach mailto addresses")
 # What stands before "at" in common English and is nobody's name.
 _COMMON = _set(
@@ -116,9 +113,8 @@ def spoken_emails(text: str) -> Iterator[Span]:
         if first is None or not _one_breath(text, words[first][1], words[last][2]):
             continue
         name = [words[n][0] for n in range(first, place)]
-        domain = words[place + 1 + sign][0]
         cue = any(words[n][0] in _MAIL for n in range(max(0, first - 8), first))
-        if cue or len(name) > 1 or domain in _PROVIDERS or name[0] not in _COMMON:
+        if cue or len(name) > 1 or name[0] not in _COMMON:
             yield words[first][1], words[last][2]
 
 
@@ -144,6 +140,8 @@ def _local_start(words: list[tuple[str, int, int]], place: int) -> int | None:
         before = words[place - 1][0]
         if before in _MARKS and place - 2 >= 0 and words[place - 2][0].isalnum():
             place -= 2
+        elif words[place][0] in _NUMBERS or words[place][0].isdecimal():
+            place -= 1  # "anna seven three at"
         elif len(before) == 1 and len(words[place][0]) == 1 and before.isalnum() and before != "a":
             place -= 1
         else:

@@ -146,7 +146,7 @@ def ibans(text: str) -> Iterator[Span]:
 # National identity numbers -----------------------------------------------------------------------
 
 _ID = re.compile(
-    r"social security|\bssn\b|tax (?:id|number|file)|identi|\bid\b|passport|national (?:id|number|"
+    r"social security|\bssn\b|tax (?:id|number)|identi|\bid\b|passport|national (?:id|number|"
     r"insurance)|insurance number|health number|\bnhs\b|\bsin\b|steuer|sozialversicherung|s[eé]cu|"
     r"\bdni\b|\bnie\b|\bcpf\b|\bcurp\b|codice fiscale|\bbsn\b|burgerservice|\bpesel\b|"
     r"person(?:al)?nummer|\bcpr\b|aadhaar|kimlik|henkil|rijksregister|rodn[eé]|身份证|주민|"
@@ -155,12 +155,16 @@ _ID = re.compile(
 )
 
 
+_SSN = re.compile(r"social security|\bssn\b", re.IGNORECASE)  # it has no check digit
+
+
 class Shape(NamedTuple):
     """How a number is spelt: in a spelling that is taken by itself, and in one that needs a word
     beside it that says what it is."""
 
     alone: str | None
     beside: str | None = None
+    word: "re.Pattern[str]" = _ID
 
 
 SHAPES: dict[str, Shape] = {
@@ -187,7 +191,7 @@ SHAPES: dict[str, Shape] = {
     "ro.cnp": Shape(None, r"\d{13}"),
     "se.personnummer": Shape(r"(?:\d{2})?\d{6}[-+]\d{4}", r"\d{10}|\d{12}"),
     "tr.tckimlik": Shape(None, r"\d{11}"),
-    "us.ssn": Shape(r"\d{3}-\d{2}-\d{4}", r"\d{3}[ -]?\d{2}[ -]?\d{4}"),
+    "us.ssn": Shape(r"\d{3}-\d{2}-\d{4}", r"\d{3}[ -]?\d{2}[ -]?\d{4}", _SSN),
     "za.idnr": Shape(None, r"\d{13}"),
 }
 
@@ -196,13 +200,16 @@ SHAPES: dict[str, Shape] = {
 def _compiled(name: str) -> "tuple[re.Pattern[str] | None, re.Pattern[str] | None]":
     bounded = [
         None if shape is None else re.compile(rf"(?<![\w.-])(?:{shape})(?![\w-]|\.\d)")
-        for shape in SHAPES[name]
+        for shape in SHAPES[name][:2]
     ]
     return bounded[0], bounded[1]
 
 
-def national_ids(text: str, names: Sequence[str]) -> Iterator[Span]:
-    """Identity numbers of the countries named (`SHAPES`), with their checks."""
+def national_ids(text: str, names: Sequence[str], in_words: bool = False) -> Iterator[Span]:
+    """Identity numbers of the countries named (`SHAPES`), with their checks.
+
+    `in_words`: the digits were said, which few other numbers of that length are.
+    """
     said = None
     for name in names:
         for pattern, needs_word in zip(_compiled(name), (False, True), strict=True):
@@ -215,7 +222,8 @@ def national_ids(text: str, names: Sequence[str]) -> Iterator[Span]:
             for match in pattern.finditer(text):
                 checker = _library(f"stdnum.{name}", "python-stdnum")
                 right = checker.is_valid(match.group())
-                if right and (not needs_word or _said(text, match.span(), _ID)):
+                word = _ID if in_words else SHAPES[name].word
+                if right and (not needs_word or _said(text, match.span(), word)):
                     yield match.span()
 
 
@@ -234,8 +242,10 @@ _DATE = re.compile(
 )
 
 
-def phones(text: str, regions: Sequence[str]) -> Iterator[Span]:
+def phones(text: str, regions: Sequence[str], in_words: bool = False) -> Iterator[Span]:
     """Phone numbers: international ones, and those of `regions` as they are dialled there.
+
+    `in_words`: the digits were said, so nobody knows how they would be grouped.
 
     A national number counts by itself if it is spelt as such (with its trunk prefix, or in the
     3-3-4 of North America); any number that is possible counts beside a word that says so.
@@ -252,7 +262,7 @@ def phones(text: str, regions: Sequence[str]) -> Iterator[Span]:
                     continue
                 if by_itself and _goes_on(text, run, places[0], done):
                     continue
-                if _is_phone(text, (start, end), digits, groups, regions, by_itself):
+                if _is_phone(text, (start, end), digits, groups, regions, by_itself, in_words):
                     done[places[0] : places[1]] = b"\1" * len(groups)
                     yield start, end
 
@@ -281,6 +291,7 @@ def _is_phone(
     groups: Sequence[str],
     regions: Sequence[str],
     by_itself: bool,
+    in_words: bool,
 ) -> bool:
     spelt = text[span[0] : span[1]]
     if "+" in spelt[:2]:
@@ -291,7 +302,7 @@ def _is_phone(
         return False
     sizes = tuple(map(len, groups))
     if by_itself:
-        return any(_as_dialled(sizes, spelt, r) and _valid(digits, r) for r in regions)
+        return any(_as_dialled(sizes, spelt, r, in_words) and _valid(digits, r) for r in regions)
     if not _said(text, span, _PHONE):
         return False
     return sizes in _LOCAL or any(_valid(digits, region) for region in regions)
@@ -300,11 +311,12 @@ def _is_phone(
 _LOCAL = {(3, 4), (4, 4), (3, 3, 4), (7,), (10,)}  # taken beside a word, whatever the plan says
 
 
-def _as_dialled(sizes: Sequence[int], spelt: str, region: str) -> bool:
+def _as_dialled(sizes: Sequence[int], spelt: str, region: str, in_words: bool) -> bool:
     """Whether a number is spelt as numbers are within its country."""
     if region in ("US", "CA"):
-        return tuple(sizes) in ((3, 3, 4), (1, 3, 3, 4)) or spelt.startswith("(")
-    return spelt.lstrip("(").startswith("0") and sum(sizes) >= 9
+        said = in_words and sum(sizes) in (10, 11)
+        return said or tuple(sizes) in ((3, 3, 4), (1, 3, 3, 4)) or spelt.startswith("(")
+    return spelt.lstrip("(").startswith("0") and 9 <= sum(sizes) <= 11
 
 
 @functools.lru_cache(maxsize=4096)
