@@ -24,6 +24,7 @@ RUN = (
     "docs/architecture.md",
     "docs/writing-recipes.md",
     "docs/adding.md",
+    "docs/filtering.md",
     "docs/operating.md",
     "docs/security.md",
     "docs/decisions.md",
