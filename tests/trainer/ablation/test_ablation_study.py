@@ -163,3 +163,10 @@ def test_every_shipped_study_can_be_planned(path):
 def test_the_papers_three_and_the_made_world_are_shipped():
     names = {path.stem for path in SHIPPED}
     assert {"fine_vs_coarse", "synthetic", "deterministic_vs_stochastic", "hops"} <= names
+
+
+def test_the_example_of_the_document_can_be_planned(tmp_path):
+    text = (ROOT / "docs" / "ablations.md").read_text("utf-8")
+    (tmp_path / "study.yaml").write_text(text.split("```yaml\n")[1].split("```")[0], "utf-8")
+    found = plan(tmp_path / "study.yaml", (), {"web": "/data/web"})
+    assert found.study.names() == ("fine", "coarse", "same", "permuted_audio", "text_only")
