@@ -35,7 +35,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from benchmarks import circumstances as on
 from benchmarks import made_audio, process_tree, run_log
 from pipeline import device
-from pipeline.parts import deal
 
 RECIPES = {
     "the loop's steps": """\
@@ -75,13 +74,6 @@ class Run:
     log: run_log.RunTime
 
 
-@dataclasses.dataclass(frozen=True)
-class _Item:
-    id: str
-    seconds: float
-    made: made_audio.Made
-
-
 def _children() -> float:
     """Processor seconds of all processes that this one has waited for."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -89,13 +81,14 @@ def _children() -> float:
 
 
 def bare(made: list[made_audio.Made], processes: int, folder: pathlib.Path) -> Loop:
-    """Run the bare loop, files dealt as the pipeline deals parts: longest first."""
-    items = [_Item(str(one.path), one.seconds, one) for one in made]
-    queues = deal(items, processes)  # type: ignore[arg-type, type-var]
+    """Run the bare loop, files dealt longest first, each to the process that has least to do."""
+    queues: list[list[made_audio.Made]] = [[] for _ in range(min(processes, len(made)))]
+    for one in sorted(made, key=lambda one: (-one.seconds, str(one.path))):
+        min(queues, key=lambda queue: sum(item.seconds for item in queue)).append(one)
     lists = []
     for number, queue in enumerate(queues):
         path = folder / f"list-{number}.json"
-        path.write_text(json.dumps([{"path": i.id, "text": i.made.text} for i in queue]))
+        path.write_text(json.dumps([{"path": str(one.path), "text": one.text} for one in queue]))
         lists.append(path)
     script = pathlib.Path(__file__).with_name("bare_loop.py")
     before = _children()

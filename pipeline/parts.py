@@ -82,18 +82,7 @@ def plan_parts(
 def part_target(total: float, workers: int) -> float:
     """Seconds of audio in a part, where nobody asked for a size: some parts for every worker.
 
-    Queues are dealt before the work begins, so a few large parts would leave workers waiting for
-    the last one; and a part is never larger than what one would like to do again.
+    With a few large ones workers would wait for the last; and a part is never larger than what one
+    would like to do again.
     """
     return min(PART_SECONDS, max(LEAST_PART_SECONDS, total / (PARTS_PER_WORKER * workers)))
-
-
-def deal(parts: Iterable[Part], lanes: int) -> list[list[Part]]:
-    """Deal parts into `lanes` queues, longest first, each to the queue that is shortest so far."""
-    queues: list[list[Part]] = [[] for _ in range(lanes)]
-    load = [0.0] * lanes
-    for part in sorted(parts, key=lambda part: (-part.seconds, part.id)):
-        shortest = min(range(lanes), key=lambda lane: (load[lane], lane))
-        queues[shortest].append(part)
-        load[shortest] += part.seconds
-    return [queue for queue in queues if queue]

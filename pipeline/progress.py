@@ -101,8 +101,8 @@ class Progress:
             self._finished += 1
         elif kind == "died":
             self.say(
-                f"{self._phase}: a worker died ({value['how']}); starting it again with what is "
-                f"left of its queue ({parts(value['left'])})"
+                f"{self._phase}: a worker died ({value['how']}); starting it again "
+                f"({parts(value['left'])} to be done besides what others do)"
             )
         self._show()
         if kind == "committed" and self._finished >= self._parts:

@@ -1,9 +1,9 @@
 """The supervisor: a light process that owns the workers and outlives their crashes.
 
 The local runner neither retries nor balances, and a native crash takes its process along. So every
-worker is a process of its own with a queue of parts, dealt longest first, and runs them as one
-Beam pipeline; the supervisor imports no Beam, watches, and starts a worker again where it died,
-with what was left of its queue. Workers are forks of the nursery, which has imported what they
+worker is a process of its own, is dealt part after part, longest first, and runs them as one Beam
+pipeline; the supervisor imports no Beam, watches, and starts a worker again where it died, with
+the part that it worked on. Workers are forks of the nursery, which has imported what they
 need (`pipeline/nursery.py`). The attempt notes in OUT then see to it that a part which kills
 its worker is split, and the record that does it is given up (`pipeline/work.py`).
 """
@@ -11,14 +11,13 @@ its worker is split, and the record that does it is given up (`pipeline/work.py`
 import contextlib
 import dataclasses
 import signal
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from pipeline import device, nursery
 from pipeline.nursery import Forked, Nursery, NurseryLost
-from pipeline.parts import deal
 from pipeline.work import ConservationError
 from transforms.step import Step
 
@@ -42,7 +41,8 @@ class _Lane:
     process: Forked
     connection: Connection
     job: Any = None
-    parts: list[Any] = dataclasses.field(default_factory=list)
+    part: Any = None  # that was dealt to it and is not done
+    again: bool = False  # it is dealt to a process for the second time
     busy: bool = False
     began: bool = False  # since the process started
     failures: int = 0  # starts in a row that ended before any part began
@@ -58,6 +58,7 @@ class Workers:
     def __init__(self, observe: Observe = _ignore):
         self._nursery: Nursery | None = None
         self._lanes: list[_Lane] = []
+        self._waiting: deque[Any] = deque()  # parts of the phase that nobody has
         self._observe = observe
 
     def __enter__(self) -> "Workers":
@@ -131,11 +132,12 @@ class Workers:
         Raises `RunFailedError` where a step failed or a worker cannot start, and
         `ConservationError` where one lost something.
         """
-        queues = deal(parts, max(1, min(workers, len(parts))))
-        self.start(len(queues))
+        self._waiting = deque(sorted(parts, key=lambda part: (-part.seconds, part.id)))
+        count = max(1, min(workers, len(parts)))
+        self.start(count)
         totals: Counter[str] = Counter()
-        for lane, queue in zip(self._lanes, queues, strict=False):
-            lane.job, lane.parts = job, list(queue)
+        for lane in self._lanes[:count]:
+            lane.job, lane.part = job, None
             self._send(lane)
         while any(lane.busy for lane in self._lanes):
             for lane, kind, value in self._events():
@@ -154,7 +156,15 @@ class Workers:
     def _send(self, lane: _Lane) -> None:
         lane.busy = True
         with contextlib.suppress(BrokenPipeError):  # it died already: _events sees that
-            lane.connection.send((lane.job, lane.parts))
+            lane.connection.send((lane.job, None))
+
+    def _deal(self, lane: _Lane) -> None:
+        """The next part for a worker: what the one before it died on, or the longest that waits."""
+        if not lane.again:
+            lane.part = self._waiting.popleft() if self._waiting else None
+        lane.again = False
+        with contextlib.suppress(BrokenPipeError):
+            lane.connection.send(lane.part)
 
     def _events(self) -> Iterator[tuple[_Lane, str, Any]]:
         """The messages that are there; a worker that died is replaced."""
@@ -170,8 +180,9 @@ class Workers:
                 continue
             if kind == "begin":
                 lane.began, lane.failures = True, 0
-            if kind == "committed":
-                lane.parts = [part for part in lane.parts if part.id != value[0]]
+            if kind == "more":
+                self._deal(lane)
+                continue
             yield lane, kind, value
         self._observe("tick", None)
 
@@ -184,7 +195,8 @@ class Workers:
                 f"a worker ended {lane.failures} times before it began a part ({how}). Look above "
                 "for what it printed; `speechloom doctor` checks packages, memory and disk"
             )
-        self._observe("died", {"how": how, "left": len(lane.parts)})
+        lane.again = lane.part is not None
+        self._observe("died", {"how": how, "left": len(self._waiting) + lane.again})
         lane.connection.close()
         lane.process, lane.connection = self._start()
         lane.began = False

@@ -7,7 +7,7 @@ time; the counts that are kept for good stand in the commits (Beam counts attemp
 results).
 
 `direct` is FnApiRunner by name: the stock DirectRunner would try another engine when it is online.
-It runs everything in this process, as one of several workers with a queue of parts each
+It runs everything in this process, as one of several workers that are dealt part after part
 (`pipeline/supervise.py`); a distributed runner gets all parts and deals them itself.
 """
 
@@ -39,6 +39,7 @@ SAMPLING_MS = 5
 StateSampler.__init__.__defaults__ = (SAMPLING_MS,)
 
 _notify: Notify | None = None  # how this worker process tells its supervisor; None elsewhere
+_dealt: Iterator[Any] = iter(())  # the parts of the run under way that come one by one
 _flying: dict[str, Work] = {}  # parts in flight in this process, by part id
 _models: dict[str, Any] = {}  # one model per step and process, kept between phases
 _failures: list[BaseException] = []  # what a step raised, before Beam wraps it in its own error
@@ -89,6 +90,13 @@ def close_models() -> None:
         if callable(close):
             close()
     _models.clear()
+
+
+class _Dealt(beam.DoFn):
+    """Parts as they are dealt: the fused transforms work on one before the next is asked for."""
+
+    def process(self, phase: str) -> Iterator[Any]:
+        yield from _dealt
 
 
 class _Open(beam.DoFn):
@@ -170,10 +178,11 @@ def _hinted(job: Job | SimpleJob, transform: Any) -> Any:
 def graph(
     pipeline: beam.Pipeline,
     job: Job | SimpleJob,
-    parts: Sequence[Any],
+    parts: Sequence[Any] | None,
     deal: bool,
 ) -> Any:
-    """The transforms of a phase. `deal` lets a distributed runner spread the parts.
+    """The transforms of a phase. `deal` lets a distributed runner spread the parts; None: they are
+    dealt to this process one by one.
 
     The job's resource hints are on every transform alike: with differing ones they could not be
     fused. A runner that has no use for them ignores them.
@@ -182,9 +191,10 @@ def graph(
     def hinted(do: beam.DoFn) -> Any:
         return _hinted(job, beam.ParDo(do))
 
-    started = pipeline | f"{job.phase}/parts" >> _hinted(
-        job, beam.Create(list(parts), reshuffle=deal)
-    )
+    elements = [job.phase] if parts is None else list(parts)
+    started = pipeline | f"{job.phase}/parts" >> _hinted(job, beam.Create(elements, reshuffle=deal))
+    if parts is None:
+        started = started | f"{job.phase}/dealt" >> hinted(_Dealt())
     if isinstance(job, SimpleJob):
         return started | f"{job.phase}/run" >> hinted(_Whole(job))
     flowing = started | f"{job.phase}/open" >> hinted(_Open(job))
@@ -263,15 +273,16 @@ def counters(result: Any) -> dict[str, int]:
 
 def run(
     job: Job | SimpleJob,
-    parts: Sequence[Any],
+    parts: Sequence[Any] | Iterator[Any],
     notify: Notify | None = None,
     options: Sequence[str] = ("--runner=FnApiRunner",),
 ) -> dict[str, int]:
     """Run a phase over parts, with the job's resource hints. Returns Beam's counters.
 
-    Raises what a step raised: a bug stops the run, with the record's id.
+    From an iterator each part is taken when the one before is done. Raises what a step raised: a
+    bug stops the run, with the record's id.
     """
-    global _notify
+    global _notify, _dealt
     device.require(job.device)
     _notify = notify
     _failures.clear()
@@ -284,11 +295,13 @@ def run(
                     each = _each_with(options, local)
                     select.run_select(job, part.blocks, _group_with(options, job), each)
                 _tell("committed", (part.id, part.seconds))
-            return {"select/commits": len(parts)}
+            return {"select/commits": 1}
         pipeline = beam.Pipeline(options=PipelineOptions(list(options)))
-        graph(pipeline, job, parts, deal=not local)
+        listed = parts if isinstance(parts, Sequence) else None
+        _dealt = iter(()) if listed is not None else iter(parts)
+        graph(pipeline, job, listed, deal=not local)
         result = pipeline.run()
         result.wait_until_finish()
         return counters(result)
     finally:
-        _notify = None
+        _notify, _dealt = None, iter(())

@@ -7,7 +7,7 @@ import resource
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -39,9 +39,10 @@ def widen_files() -> None:
 
 
 def serve(connection: Connection, parent: int) -> None:
-    """Answer (job, parts) with events and ("finished", counters) or ("failed", ...).
+    """Answer (job, None) with events and ("finished", counters) or ("failed", ...).
 
-    (None, steps) asks for the models of these steps to be loaded; it has no answer.
+    The event ("more", None) asks for a part, or None where there is none left. (None, steps) asks
+    for the models of these steps to be loaded; it has no answer.
     """
     die_with_parent(parent)
     call_process("loom worker")
@@ -57,19 +58,29 @@ def serve(connection: Connection, parent: int) -> None:
             break
         if message is None:
             break
-        job, parts = message
+        job, steps = message
         if job is None:
-            _preload(weave, parts, connection)
+            _preload(weave, steps, connection)
             continue
         try:
             counters = weave.run(
-                job, parts, notify=lambda kind, value: connection.send((kind, value))
+                job, _dealt(connection), notify=lambda kind, value: connection.send((kind, value))
             )
         except Exception as error:
             connection.send(("failed", _failure(error, weave.first_failure())))
         else:
             connection.send(("finished", counters))
     weave.close_models()
+
+
+def _dealt(connection: Connection) -> Iterator[Any]:
+    """Part after part, from the supervisor."""
+    while True:
+        connection.send(("more", None))
+        part = connection.recv()
+        if part is None:
+            return
+        yield part
 
 
 def _preload(weave: Any, steps: Sequence[Step], connection: Connection) -> None:

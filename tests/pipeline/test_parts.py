@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.parts import LEAST_SECONDS, Member, Part, deal, part_id, plan_parts
+from pipeline.parts import LEAST_SECONDS, Member, Part, part_id, plan_parts
 from schemas.records import Recording
 
 SECONDS = st.floats(0, 500)
@@ -58,17 +58,3 @@ def test_a_part_alone_has_a_name_of_its_own() -> None:
     assert part.alone(one).id != part.id
     assert part.alone(one).members == (one,)
     assert part_id(["b", "a"]) == part_id(["a", "b"]) != part_id(["a", "b"], "salt")
-
-
-@given(st.lists(st.floats(0.1, 100), max_size=30), st.integers(1, 5))
-def test_queues_are_even_and_longest_first(lengths: list[float], lanes: int) -> None:
-    parts = [Part(id=str(n), members=(member(n, s),)) for n, s in enumerate(lengths)]
-    queues = deal(parts, lanes)
-    assert sorted(p.id for queue in queues for p in queue) == sorted(p.id for p in parts)
-    assert len(queues) == min(lanes, len(parts))
-    for queue in queues:
-        seconds = [part.seconds for part in queue]
-        assert seconds == sorted(seconds, reverse=True)
-    if queues:
-        loads = [sum(part.seconds for part in queue) for queue in queues]
-        assert max(loads) - min(loads) <= max(lengths) + 1e-6

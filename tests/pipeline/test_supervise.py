@@ -91,7 +91,8 @@ def test_stopping_does_not_wait_for_the_work(tmp_path: Path) -> None:
     workers = Workers()
     workers.start(1)
     (lane,) = workers._lanes
-    lane.job, lane.parts = job(tmp_path), parts("sleep")
+    lane.job = job(tmp_path)
+    workers._waiting.extend(parts("sleep"))
     workers._send(lane)
     while not lane.began:
         for _ in workers._events():

@@ -10,7 +10,6 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import device, weave
 from pipeline.commits import ledger
-from pipeline.supervise import deal
 from schemas.store import Store
 from tests.laws import runs
 from tests.pipeline.made_job import MadeJob, MadePart
@@ -85,7 +84,6 @@ def test_each_step_is_a_transform_by_name() -> None:
     pipeline.visit(Visitor())
     own = [name for name in names if "/" in name and not name.startswith("annotate/parts")]
     assert [name.split("/")[1] for name in own] == ["open", "0-diarize", "1-transcribe", "commit"]
-    assert deal([], 2) == []
 
 
 def test_one_model_per_step_and_process() -> None:
@@ -104,3 +102,15 @@ def test_the_end_of_a_bundle_waits_for_no_sampler() -> None:
     from apache_beam.utils.counters import CounterFactory
 
     assert StateSampler("s", CounterFactory()).sampling_period_ms == weave.SAMPLING_MS
+
+
+def test_parts_that_are_dealt_are_taken_when_the_one_before_is_done(job: MadeJob) -> None:
+    told: list[str] = []
+
+    def dealt() -> Any:
+        for part in parts("", "", ""):
+            told.append("dealt")
+            yield part
+
+    weave.run(job, dealt(), notify=lambda kind, value: told.append(kind))
+    assert told == ["dealt", "begin", "committed"] * 3
