@@ -341,10 +341,13 @@ def _found(path: str | Path) -> Path:
     return shipped if not Path(path).exists() and shipped.is_file() else Path(path)
 
 
-# What may differ in a resumed run without a word: it changes no weight.
+# What may differ in a resumed run without a word: it changes no weight, or the last digits of it as
+# another number of ranks does.
 FREE = (
     "about",
     "checkpoint.",
+    "compute.micro_packs",
+    "compute.parallel",
     "compute.peak_tflops",
     "compute.prefetch",
     "compute.workers",

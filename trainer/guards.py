@@ -28,18 +28,32 @@ def threads(count: int | None) -> Iterator[None]:
 def locked(out: Path, group: Ranks) -> Iterator[None]:
     """Two runs in one OUT would write over each other. Raises `BusyError` on every rank.
 
-    The lock goes with its process, however that ends.
+    The lock goes with its process, however that ends: it is one of those that forked processes do
+    not share, for a killed run's data workers live some seconds longer.
     """
-    with (out / ".lock").open("w") as file:
-        busy = False
+    path = out.resolve()
+    with contextlib.ExitStack() as stack:
+        free = True
         if group.first:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                busy = True
-        if group.any(busy):
+            free = path not in _HELD and _taken(stack, path)
+        if group.any(not free):
             raise BusyError(f"another process trains in {out}; wait for it, or choose another OUT")
+        if group.first:
+            _HELD.add(path)
+            stack.callback(_HELD.discard, path)
         yield
+
+
+_HELD: set[Path] = set()  # by this process, which its own lock would not keep out
+
+
+def _taken(stack: contextlib.ExitStack, path: Path) -> bool:
+    file = stack.enter_context((path / ".lock").open("w"))
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
 
 
 @contextlib.contextmanager
