@@ -13,6 +13,7 @@ It runs everything in this process, as one of several workers that are dealt par
 
 import contextlib
 import functools
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -42,6 +43,7 @@ _notify: Notify | None = None  # how this worker process tells its supervisor; N
 _dealt: Iterator[Any] = iter(())  # the parts of the run under way that come one by one
 _flying: dict[str, Work] = {}  # parts in flight in this process, by part id
 _models: dict[str, Any] = {}  # one model per step and process, kept between phases
+_loading = threading.Lock()
 _failures: list[BaseException] = []  # what a step raised, before Beam wraps it in its own error
 
 
@@ -78,9 +80,10 @@ def in_flight(part: str) -> Work:
 def model_of(step: Step) -> Any:
     """A step's model, loaded once per process."""
     key = settings_digest(step)
-    if key not in _models:
-        _models[key] = step.load()
-    return _models[key]
+    with _loading:  # a runner may set transforms up in several threads
+        if key not in _models:
+            _models[key] = step.load()
+        return _models[key]
 
 
 def close_models() -> None:

@@ -32,6 +32,12 @@ def render_funnel(run: RunSummary) -> str:
             lines.append(f"{row.phase} ({row.stream})" if row.stream else row.phase)
         lines.extend(_step(row, places))
     lines.append("")
+    for row in run.funnel:
+        chunks = row.items_in - sum(drop.items for drop in row.drops)
+        if row.step == "interleave" and chunks > 0:
+            of = f" of {row.stream}" if row.stream else ""
+            mean = row.seconds_out / chunks
+            lines.append(f"fine chunks{of}: {figures.count(chunks)}, {mean:.1f} s on average")
     broken = unexplained(run.funnel)
     if broken:
         lines.extend(

@@ -157,6 +157,7 @@ def test_embeddings_are_the_same_bits_whatever_came_before(encoder):
         assert torch.get_num_threads() == 2  # given back as it was
     finally:
         torch.set_num_threads(threads)
+    voice._encoder.cache_clear()
     fresh = voice.load_encoder().embed(windows)
     assert first.tobytes() == again.tobytes() == fresh.tobytes()
     assert encoder.embed(other).tobytes() == between.tobytes()
@@ -165,6 +166,10 @@ def test_embeddings_are_the_same_bits_whatever_came_before(encoder):
 
 def test_no_windows_give_no_embeddings(encoder):
     assert encoder.embed([]).shape == (0, 256)
+
+
+def test_the_encoder_is_loaded_once():
+    assert voice.load_encoder() is voice.load_encoder()
 
 
 def test_missing_weights_say_what_to_install(monkeypatch):

@@ -20,7 +20,7 @@ from test_windowed import tone
 from schemas.ids import digest_of
 from schemas.records import Clip, Drop, Segment, Task, frames, segment_id
 from transforms.annotate.diarize import Diarize
-from transforms.engines import diarizer
+from transforms.engines import diarizer, pyannote_pipeline
 from transforms.engines.device_memory import NoRoomError
 from transforms.engines.diarizer import Options
 from transforms.engines.models import ModelError
@@ -314,6 +314,13 @@ def test_a_full_device_is_asked_again_once(engine, monkeypatch, error):
 
 
 # --- models that break -----------------------------------------------------------------------
+
+
+def test_a_pipeline_is_loaded_once_whatever_steps_use_it(tones, tiny, tmp_path):
+    first = pyannote_pipeline.load(str(tones), "cpu")
+    assert pyannote_pipeline.load(str(tones), "auto") is first
+    other = tiny.save_pipeline(tmp_path / "p", clustering="VBxClustering")
+    assert pyannote_pipeline.load(str(other), "cpu") is not first
 
 
 def test_weights_that_are_not_numbers_are_refused(tiny, tmp_path):

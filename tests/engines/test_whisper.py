@@ -13,6 +13,7 @@ import soundfile
 
 from pipeline.__main__ import main
 from schemas.records import Transcript, Word
+from transforms.annotate.transcribe import Transcribe
 from transforms.engines import recognizer, whisper_files, whisper_windows
 from transforms.engines.answers import Unanswered
 from transforms.engines.device_memory import NoRoomError, twice
@@ -537,6 +538,15 @@ def test_the_fingerprint_is_of_the_files(whisper_toy, copy):
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps({**config, "suppress_ids": [7]}))
     assert recognizer.fingerprint(f"faster-whisper/{copy}")["model"] != one["model"]
+
+
+def test_weights_of_another_hash_are_refused(whisper_toy):
+    name = f"faster-whisper/{whisper_toy}"
+    found = FasterWhisper.weights_digest(str(whisper_toy))
+    step = Transcribe(engines=[name], sha256={name: found})
+    assert set(step.fingerprint()) == {name}
+    with pytest.raises(ModelError, match=rf"sha256 {found}, the recipe wants {'ab' * 32}"):
+        Transcribe(engines=[name], sha256={name: "ab" * 32}).fingerprint()
 
 
 def test_a_file_is_digested_once_and_again_when_it_changes(tmp_path):

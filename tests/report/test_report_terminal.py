@@ -13,6 +13,17 @@ def test_every_step_and_reason_with_items_and_hours(run: RunSummary) -> None:
     assert lines[0][:4] == ["harbour-demo:", "38", "recordings,", "6.417"]
 
 
+def test_the_mean_length_of_chunks_is_said(run: RunSummary) -> None:
+    row = run.funnel[-1]
+    assert row.step == "interleave" and row.items_in == 2871 and not row.drops
+    mean = row.seconds_out / 2871
+    assert f", {mean:.1f} s on average" in render_funnel(run)
+    empty = dataclasses.replace(row, items_in=0, items_out=0, seconds_in=0.0, seconds_out=0.0)
+    assert "on average" not in render_funnel(
+        dataclasses.replace(run, funnel=(*run.funnel[:-1], empty))
+    )
+
+
 def test_columns_are_aligned(run: RunSummary) -> None:
     lines = render_funnel(run).splitlines()
     ends = {len(line) for line in lines if line.endswith(("5.050", "4.990", "-1.350", "-0.027"))}

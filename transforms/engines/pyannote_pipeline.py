@@ -75,12 +75,27 @@ def device_of(wanted: str) -> tuple[str, str]:
     return ("cuda", f"cuda/{torch.cuda.get_device_name()}") if present else ("cpu", "cpu")
 
 
+_listeners: dict[tuple[str, str], "Listener"] = {}
+_loading = threading.Lock()
+
+
 def load(place: str, device: str = "auto") -> "Listener":
-    """The pipeline, ready to run. Raises `ModelError`."""
+    """The pipeline, ready to run: one per process for the same files, whatever steps use it.
+
+    Its users take turns. Raises `ModelError`.
+    """
     pyannote_files.require_package()
     path = pyannote_files.directory(place)
-    pyannote_files.check_pickles(path, place)
     name, _ = device_of(device)
+    key = (pyannote_files.digest(path), name)
+    with _loading:
+        if key not in _listeners:
+            _listeners[key] = _listener(path, place, name)
+        return _listeners[key]
+
+
+def _listener(path: pathlib.Path, place: str, name: str) -> "Listener":
+    pyannote_files.check_pickles(path, place)
     if name == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before the first product
     import torch

@@ -201,9 +201,16 @@ class VoiceEncoder:
 
 def load_encoder() -> VoiceEncoder:
     """The encoder with its published weights (5.7 MB). Raises `WeightsMissing`."""
+    path = weights_path()
+    return _encoder(str(path), path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1)
+def _encoder(path: str, modified: int) -> VoiceEncoder:
+    """One per process, shared by streams and threads: it is never changed."""
     import torch
 
-    state = torch.load(weights_path(), map_location="cpu", weights_only=True)["model_state"]
+    state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
     lstm = torch.nn.LSTM(MELS, _HIDDEN, _LAYERS, batch_first=True)
     linear = torch.nn.Linear(_HIDDEN, SIZE)
     for name, module in (("lstm.", lstm), ("linear.", linear)):
