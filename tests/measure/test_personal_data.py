@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_sound import RATE, make_clip, make_scope, score
 
+from transforms.engines.models import ModelError
 from transforms.measure.personal import KINDS, Search, find, masked
 from transforms.measure.personal_data import PersonalData
 from transforms.measure.personal_numbers import SHAPES, luhn
@@ -171,6 +172,17 @@ def test_the_measure_counts_by_kind() -> None:
 def test_settings_that_nobody_knows_are_refused(wrong: dict[str, list[str]]) -> None:
     with pytest.raises(pydantic.ValidationError):
         PersonalData.model_validate(wrong)
+
+
+def test_a_missing_package_is_told_before_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "stdnum" else found(name)
+    )
+    with pytest.raises(ModelError, match=r"python-stdnum: pip install 'speechloom\[privacy\]'"):
+        PersonalData().fingerprint()
 
 
 def test_every_identity_number_has_a_check_in_the_library() -> None:

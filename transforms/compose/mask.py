@@ -22,7 +22,8 @@ from schemas.records import Clip, Drop
 from transforms.compose import masking
 from transforms.compose.masking import Muting
 from transforms.measure.personal import KINDS, NATIONAL, REGIONS, Search
-from transforms.measure.personal_data import Kind, known_ids, known_regions, libraries
+from transforms.measure.personal_data import Kind, known_ids, known_regions
+from transforms.measure.personal_numbers import libraries
 from transforms.step import Phase, Step
 
 

@@ -7,8 +7,6 @@ looks for the same things and takes them out of text and sound. `national_ids` n
 numbers as `python-stdnum` does.
 """
 
-import importlib.metadata
-import importlib.util
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -16,6 +14,7 @@ import pydantic
 
 from schemas.records import Clip, Scores
 from transforms.measure.personal import KINDS, NATIONAL, REGIONS, Search, find
+from transforms.measure.personal_numbers import libraries
 from transforms.step import Measure, Scope
 
 Kind = Literal["email", "iban", "card", "national_id", "ip", "phone"]
@@ -70,21 +69,6 @@ class PersonalData(Measure):
             kinds = [one.kind for one in found]
             said = sum(one.said for one in found)
             yield Scores(id=clip.id, values=(len(kinds), *map(kinds.count, KINDS), said))
-
-
-def libraries() -> dict[str, str]:
-    """The versions of what knows numbers. Raises where one is not installed."""
-    from transforms.measure.personal_numbers import PersonalDataLibraryMissing
-
-    found = {}
-    for package, module in (("phonenumbers", "phonenumbers"), ("python-stdnum", "stdnum")):
-        if importlib.util.find_spec(module) is None:
-            raise PersonalDataLibraryMissing(
-                f"looking for personal data needs the package {package}: "
-                "pip install 'speechloom[privacy]'"
-            )
-        found[package] = importlib.metadata.version(package)
-    return found
 
 
 def known_ids(names: list[str]) -> list[str]:

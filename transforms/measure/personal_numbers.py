@@ -9,27 +9,38 @@ too many honest numbers, only in its usual spelling or next to a word that says 
 
 import functools
 import importlib
+import importlib.metadata
 import importlib.util
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from transforms.engines.models import ModelError
 from transforms.measure.text_view import Span
 
 _NEAR = 48  # characters before a number in which a word may say what it is
 _BEHIND = 16  # and after it
 
 
-class PersonalDataLibraryMissing(RuntimeError):
-    """A package that knows numbers is not installed."""
+_PACKAGES = {"phonenumbers": "phonenumbers", "stdnum": "python-stdnum"}
 
 
-def _library(name: str, package: str) -> Any:
-    if importlib.util.find_spec(name.partition(".")[0]) is None:
-        raise PersonalDataLibraryMissing(
-            f"finding phones, bank accounts and national ids needs the package {package}: "
-            "pip install 'speechloom[privacy]'"
-        )
+def libraries() -> dict[str, str]:
+    """The versions of the packages that know numbers. Raises `ModelError` where one is missing."""
+    found = {}
+    for module, package in _PACKAGES.items():
+        if importlib.util.find_spec(module) is None:
+            raise ModelError(
+                "personal data",
+                f"looking for it needs the package {package}: pip install 'speechloom[privacy]'",
+            )
+        found[package] = importlib.metadata.version(package)
+    return found
+
+
+@functools.cache
+def _library(name: str) -> Any:
+    libraries()
     return importlib.import_module(name)
 
 
@@ -132,7 +143,7 @@ def ibans(text: str) -> Iterator[Span]:
     upper = text.translate(_UPPER)
     checker: Any = None
     for match in _IBAN.finditer(upper):
-        checker = checker or _library("stdnum.iban", "python-stdnum")
+        checker = checker or _library("stdnum.iban")
         found = match.group()
         places = [n for n, letter in enumerate(found) if letter.isalnum()]
         for count in range(len(places), 14, -1):
@@ -220,7 +231,7 @@ def national_ids(text: str, names: Sequence[str], in_words: bool = False) -> Ite
                 if not said:
                     continue
             for match in pattern.finditer(text):
-                checker = _library(f"stdnum.{name}", "python-stdnum")
+                checker = _library(f"stdnum.{name}")
                 right = checker.is_valid(match.group())
                 word = _ID if in_words else SHAPES[name].word
                 if right and (not needs_word or _said(text, match.span(), word)):
@@ -321,7 +332,7 @@ def _as_dialled(sizes: Sequence[int], spelt: str, region: str, in_words: bool) -
 
 @functools.lru_cache(maxsize=4096)
 def _valid(number: str, region: str | None) -> bool:
-    library = _library("phonenumbers", "phonenumbers")
+    library = _library("phonenumbers")
     try:
         return bool(library.is_valid_number(library.parse(number, region)))
     except library.NumberParseException:
