@@ -150,9 +150,10 @@ class Store:
         if self.remote:
             return self.put_if_absent(name, path)
         target = Path(self.url) / name
-        with self._explained(name, path.stat().st_size):
-            target.parent.mkdir(parents=True, exist_ok=True)
+        with self._explained(name):
             try:
+                if not target.parent.is_dir():
+                    target.parent.mkdir(parents=True, exist_ok=True)
                 os.link(path, target)
             except FileExistsError:
                 return False
@@ -209,12 +210,13 @@ class Store:
             ]
         return sorted(found, key=lambda entry: entry.name)
 
-    def delete(self, name: str) -> None:
-        """Remove an object; an absent one is no error."""
+    def delete(self, *names: str) -> None:
+        """Remove objects; an absent one is no error."""
         if self.absent:
             return
-        with self._explained(name), contextlib.suppress(FileNotFoundError):
-            obstore.delete(self.backend, name)
+        for name in names:
+            with self._explained(name), contextlib.suppress(FileNotFoundError):
+                obstore.delete(self.backend, name)
 
     def adopt(self, source: str, name: str) -> bool:
         """Give an existing object a second name (a hard link locally, a copy elsewhere).

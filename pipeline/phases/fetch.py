@@ -9,6 +9,7 @@ what has no commit yet.
 
 import asyncio
 import dataclasses
+import functools
 import json
 import shutil
 import tempfile
@@ -86,8 +87,10 @@ class FetchJob(SimpleJob):
         commits.write(
             self.store, self.phase, self.key, part.id, content, arrow_schema(Row), self.run
         )
-        for row in rows:
-            self.store.delete(_note_name(self.key, row))
+        self.store.delete(_notes_name(self.key, part.id))
+        self.store.delete(
+            *(_note_name(self.key, part.id, row) for row in rows if self.store.remote)
+        )
 
     def _scratch(self) -> Path:
         """A folder for bodies on their way: beside where they will lie, so that they can move."""
@@ -95,6 +98,7 @@ class FetchJob(SimpleJob):
         if local is None:
             return Path(tempfile.mkdtemp(dir=self.scratch))
         local.mkdir(parents=True, exist_ok=True)
+        (local.parent / "notes").mkdir(exist_ok=True)
         return Path(tempfile.mkdtemp(dir=local))
 
     async def _round(self, part: FetchPart, folder: Path) -> list[Row]:
@@ -119,21 +123,36 @@ class FetchJob(SimpleJob):
                     self.web.pace(),
                     limits,
                     own,
-                    self._ended,
+                    functools.partial(self._ended, part.id),
                 )
                 rounds.append(one.run(queue.rows))
             found = await asyncio.gather(*rounds)
         return [row for rows in found for row in rows]
 
-    async def _ended(self, row: Row, body: Path | None) -> None:
+    async def _ended(self, part: str, row: Row, body: Path | None) -> None:
+        await asyncio.to_thread(self._keep, part, row, body)
+
+    def _keep(self, part: str, row: Row, body: Path | None) -> None:
+        """The body first: what is noted as fetched is there."""
         if body is not None:
-            await asyncio.to_thread(self.store.take, body_name(self.key, row.sha256), body)
-        note = json.dumps(to_row(row), sort_keys=True).encode()
-        await asyncio.to_thread(self.store.replace, _note_name(self.key, row), note)
+            self.store.take(body_name(self.key, row.sha256), body)
+        note = json.dumps(to_row(row), sort_keys=True).encode() + b"\n"
+        local = self.store.local(_notes_name(self.key, part))
+        if local is None:
+            self.store.replace(_note_name(self.key, part, row), note)
+            return
+        # one write of one line to the end of a file: whole, or torn and passed over
+        with local.open("ab", buffering=0) as file:
+            file.write(note)
 
 
-def _note_name(key: str, row: Row) -> str:
-    return f"{notes_folder(key)}/{row.id}.json"
+def _notes_name(key: str, part: str) -> str:
+    return f"{notes_folder(key)}/{part}.jsonl"
+
+
+def _note_name(key: str, part: str, row: Row) -> str:
+    """Stores that cannot append have an object a note."""
+    return f"{notes_folder(key)}/{part}/{row.id}.jsonl"
 
 
 def frontier(store: Store, key: str, wanted: Iterable[str]) -> dict[str, Row]:
@@ -145,8 +164,9 @@ def frontier(store: Store, key: str, wanted: Iterable[str]) -> dict[str, Row]:
         if entry.name.endswith(".parquet"):
             keep(found, (_of(row) for row in _rows(store, entry.name) if row["id"] in ids))
     for entry in store.list(notes_folder(key)):
-        if entry.name.rsplit("/", 1)[-1].removesuffix(".json") in ids:
-            keep(found, [_of(json.loads(store.get(entry.name)))])
+        # the last line of a round that was killed may be torn
+        lines = store.get(entry.name).split(b"\n")[:-1]
+        keep(found, (_of(row) for row in map(json.loads, lines) if row["id"] in ids))
     return found
 
 

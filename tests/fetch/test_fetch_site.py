@@ -160,7 +160,8 @@ def test_a_kill_costs_the_urls_in_flight_and_no_more(tmp_path: Path) -> None:
             time.sleep(0.02)
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
-        done = len(list((tmp_path / "out").glob("fetch/*/notes/*.json")))
+        notes = list((tmp_path / "out").glob("fetch/*/notes/*.jsonl"))
+        done = sum(note.read_bytes().count(b"\n") for note in notes)
         assert 8 <= done < 30
         finished = run_command(line, env=environment())
         assert finished.returncode == 0, finished.stderr

@@ -4,6 +4,8 @@ import asyncio
 import dataclasses
 import hashlib
 import itertools
+import random
+import resource
 import shutil
 import time
 from collections import defaultdict
@@ -13,15 +15,18 @@ from pathlib import Path
 import pytest
 
 from tests.gather.web.bad_server import SOUND, Asked, BadServer, Route, head, whole
+from tests.gather.web.test_client import ENDS
+from tests.gather.web.test_client import LIMITS as CLIENT_LIMITS
 from transforms.gather.web.addresses import Exceptions
 from transforms.gather.web.client import Client, Limits
-from transforms.gather.web.frontier import Row, groups, new
+from transforms.gather.web.frontier import REFUSALS, Row, groups, new
 from transforms.gather.web.pace import PaceSettings
 from transforms.gather.web.urls import canonical
 from transforms.gather.web.visit import Round, RoundSettings
 
 FLAC = b"fLaC" + SOUND[:20_000]
 LIMITS = Limits(connect=2.0, total=5.0, stall=2.0, grace=1.0, max_bytes=1 << 20)
+BUSY = [path for path in ENDS if path.startswith("/busy")]
 FAST = PaceSettings(delay=0.0, patience=0.0)
 
 
@@ -39,6 +44,7 @@ def ask(
     pace: PaceSettings = FAST,
     settings: RoundSettings | None = None,
     rows: Sequence[Row] | None = None,
+    limits: Limits | None = None,
 ) -> dict[str, Row]:
     """The rows of a round over paths of one host, by path; bodies are kept as <id>."""
     settings = settings or RoundSettings(agent="testbot", first_wait=0.01)
@@ -55,7 +61,7 @@ def ask(
         scratch = folder / "scratch"
         scratch.mkdir(exist_ok=True)
         async with Client("testbot/1 (+http://example.org)", allowed=allowed) as client:
-            one = Round(client, ["127.0.0.1"], settings, pace, LIMITS, scratch, ended)
+            one = Round(client, ["127.0.0.1"], settings, pace, limits or LIMITS, scratch, ended)
             after = await one.run(queue)
         assert not list(scratch.iterdir())
         return after
@@ -297,6 +303,44 @@ def test_gaps_and_concurrency_hold_over_2000_requests_to_20_hosts(tmp_path: Path
     assert min(gaps) >= delay
     assert max(most.values()) == 1
     assert took <= 1.1 * delay * each
+
+
+# what the client takes and a round does not, for what the answer says or holds
+JUDGED = {
+    "/empty": ("dead", "empty"),
+    "/noai": ("refused", "opt_out"),
+    "/tdm": ("refused", "opt_out"),
+    "/latin": ("dead", "wrong_type"),
+    "/agent": ("done", ""),
+    "/unasked-304": ("dead", "bad_answer"),
+    "/to-private": ("moved", ""),  # to be refused where it is asked for
+    "/to-metadata": ("moved", ""),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_every_route_ends_in_time_by_its_entry(seed: int, tmp_path: Path) -> None:
+    """All of a misbehaving server's routes in one round, in another order each time."""
+    paths = sorted(ENDS)
+    random.Random(seed).shuffle(paths)
+    limits = dataclasses.replace(CLIENT_LIMITS, max_bytes=1 << 20)
+    settings = RoundSettings(agent="testbot", attempts=1, seconds=60.0)
+    pace = PaceSettings(delay=0.0, patience=0.0, concurrency=8, first_pause=0.0)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.monotonic()
+    with BadServer().running() as server:
+        # what asks to wait for a day would end the round for all others
+        server.routes = {**server.routes, **dict.fromkeys(BUSY, whole(b"", 429, Retry_After="0"))}
+        rows = ask(server, paths, tmp_path, settings=settings, pace=pace, limits=limits)
+    assert time.monotonic() - began < 40
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 300
+    expected = {}
+    for path, code in ENDS.items():
+        refused = code in REFUSALS
+        state = "done" if code is None else "refused" if refused else "dead"
+        expected[path] = JUDGED.get(path, (state, code or ""))
+    assert {path: (row.state, row.reason) for path, row in rows.items()} == expected
 
 
 def test_hosts_that_share_an_address_are_one_group() -> None:

@@ -140,10 +140,11 @@ class Client:
         use."""
         bounds = limits or self._limits
         try:
-            async with asyncio.timeout(bounds.total):
+            async with asyncio.timeout(bounds.total) as deadline:
                 with path.open("wb") as file:
+                    waiting = _off_the_clock(permit, deadline)
                     return await self._followed(
-                        url, file, permit, known or Known(), bounds, answered
+                        url, file, waiting, known or Known(), bounds, answered
                     )
         except TimeoutError as error:
             raise FetchError("timeout", f"not done after {bounds.total:g} s") from error
@@ -246,8 +247,9 @@ class _Fetch:
 
     def _fresh(self, coding: str) -> None:
         """Begin the body anew."""
-        self._file.seek(0)
-        self._file.truncate()
+        if self._file.tell():
+            self._file.seek(0)
+            self._file.truncate()
         self._hash = hashlib.sha256()
         self._body = Body(coding, self.bounds.max_bytes, self.bounds.max_ratio)
         self._coding = coding
@@ -341,6 +343,20 @@ class _Fetch:
             sha256="" if self._unchanged else self._hash.hexdigest(),
             unchanged=self._unchanged,
         )
+
+
+def _off_the_clock(permit: Permit, deadline: asyncio.Timeout) -> Permit:
+    """A permit whose waiting does not count: a long queue is no slow server."""
+
+    async def waited(url: Url) -> None:
+        clock = asyncio.get_running_loop().time
+        until = deadline.when()
+        left = None if until is None else until - clock()
+        deadline.reschedule(None)
+        await permit(url)
+        deadline.reschedule(None if left is None else clock() + left)
+
+    return waited
 
 
 def _target(url: Url, location: str) -> Url:

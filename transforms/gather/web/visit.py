@@ -176,7 +176,7 @@ class Round:
             for turn in turns:
                 turn.done()
         self._hosts[row_url.host].fine()
-        return await asyncio.to_thread(self._judged, row, answer, path)
+        return self._judged(row, answer, path)
 
     async def _turn(self, url: Url) -> Turn:
         """The next turn at a URL's host. Raises `OutOfTime` where it comes after the round."""
@@ -210,9 +210,11 @@ class Round:
             if not row.sha256:
                 raise FetchError("bad_answer", "HTTP 304, which nothing was asked for", 304)
             return dataclasses.replace(row, state="unchanged")
-        with path.open("rb") as file:
-            head = file.read(optout.HEAD)
         kind = answer.header("content-type")
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+            if _is_page(head, kind):
+                head += file.read(optout.HEAD - HEAD)
         if self._settings.obey_reservations and _is_page(head, kind):
             signal = optout.of_page(head, self._settings.agent)
             if signal is not None:

@@ -1,0 +1,151 @@
+"""How fast files are fetched when nobody asks to be spared: against a bare loop of the same client.
+
+    python benchmarks/fetching.py [--files 5000] [--kilobytes 200] [--repeats 5]
+
+A server on loopback, in a process of its own, gives files of random bytes. The bare loop asks for
+them with aiohttp, so many at once, and writes each body to a file. The fetch phase does the same
+with all that it promises: addresses judged, robots.txt and opt-outs read, bodies digested and
+stored under their digest, each URL noted in OUT as it ends and committed with its round. Both take
+turns.
+Also: how much memory the fetch phase takes while it does so. Prints Markdown.
+"""
+
+import argparse
+import asyncio
+import itertools
+import multiprocessing
+import os
+import pathlib
+import random
+import resource
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from multiprocessing.connection import Connection
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from benchmarks import circumstances as on
+from pipeline.phases.fetch import FetchJob, FetchPart, Queue, fetch_key
+from schemas.store import Store
+from transforms.gather.web.frontier import new
+from transforms.gather.web.settings import Web
+from transforms.gather.web.urls import canonical
+
+AT_ONCE = 16
+GOAL = 0.8
+
+
+def serve(pipe: Connection, size: int) -> None:
+    """Give `size` bytes at any path but robots.txt and its like, until killed."""
+    from aiohttp import web
+
+    body = b"fLaC" + random.Random(3).randbytes(size - 4)
+
+    async def one(request: web.Request) -> web.Response:
+        if not request.path.endswith(".flac"):
+            return web.Response(status=404)
+        # each its own bytes, or they would be stored once
+        number = request.path[1:-5].encode().rjust(16, b"0")
+        return web.Response(body=body[:16] + number + body[32:], content_type="audio/flac")
+
+    async def run() -> None:
+        app = web.Application()
+        app.router.add_get("/{name:.*}", one)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        pipe.send(runner.addresses[0][1])
+        await asyncio.Event().wait()
+
+    asyncio.run(run())
+
+
+async def bare(urls: list[str], folder: pathlib.Path) -> None:
+    """The client alone: ask, read, write."""
+    import aiohttp
+
+    numbers = itertools.count()
+
+    async def work(waiting: "itertools.chain[str]", session: aiohttp.ClientSession) -> None:
+        for url in waiting:
+            async with session.get(url) as response:
+                with (folder / str(next(numbers))).open("wb") as file:
+                    async for data in response.content.iter_chunked(1 << 16):
+                        file.write(data)
+
+    connector = aiohttp.TCPConnector(limit=64)
+    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+        waiting = itertools.chain(urls)
+        await asyncio.gather(*(work(waiting, session) for _ in range(AT_ONCE)))
+
+
+def fetched(urls: list[str], port: int, out: pathlib.Path) -> None:
+    """The fetch phase: one round over one host's queue."""
+    web = Web(
+        delay=0.0, patience=0.0, host_concurrency=AT_ONCE, allow=(f"127.0.0.1:{port}",), attempts=1
+    )
+    queue = Queue(
+        group="127.0.0.1",
+        hosts=("127.0.0.1",),
+        rows=tuple(new(canonical(url)) for url in urls),
+    )
+    job = FetchJob(
+        key=fetch_key(), store=Store(out), run="bench", device="", web=web, max_bytes=None
+    )
+    job.run_part(FetchPart(id="0" * 32, queues=(queue,), seconds=1.0))
+    stored = sum(1 for _ in out.glob("fetch/*/bodies/*/*"))
+    if stored != len(urls):
+        raise RuntimeError(f"{stored} of {len(urls)} files were stored")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="the fetch phase against a bare loop")
+    parser.add_argument("--files", type=int, default=5000)
+    parser.add_argument("--kilobytes", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    ours, theirs = multiprocessing.Pipe()
+    server = multiprocessing.get_context("spawn").Process(
+        target=serve, args=(theirs, options.kilobytes * 1000), daemon=True
+    )
+    server.start()
+    port = ours.recv()
+    urls = [f"http://127.0.0.1:{port}/{number}.flac" for number in range(options.files)]
+    walls: dict[str, list[float]] = {"bare loop": [], "fetch phase": []}
+    held = []
+    for turn in range(options.repeats):
+        order = list(walls) if turn % 2 == 0 else list(walls)[::-1]
+        for name in order:
+            folder = pathlib.Path(tempfile.mkdtemp())
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            began = time.perf_counter()
+            if name == "bare loop":
+                asyncio.run(bare(urls, folder))
+            else:
+                fetched(urls, port, folder)
+                after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+                held.append((after - before) / 1024)
+            walls[name].append(time.perf_counter() - began)
+            shutil.rmtree(folder)
+            os.sync()
+    server.terminate()
+    print(on.circumstances())
+    size = options.files * options.kilobytes / 1000
+    print(f"\n{options.files} files of {options.kilobytes} kB, {AT_ONCE} at once, "
+          f"{options.repeats} turns\n")  # fmt: skip
+    print(on.head("path", "wall s", "spread", "MB/s"))
+    for name, found in walls.items():
+        middle = statistics.median(found)
+        spread = f"± {(max(found) - min(found)) / 2:.2f}"
+        print(on.row(name, f"{middle:.2f}", spread, f"{size / middle:.0f}"))
+    ratios = [a / b for a, b in zip(walls["bare loop"], walls["fetch phase"], strict=True)]
+    print(f"\nbare loop / fetch phase: {statistics.median(ratios):.2f} (goal {GOAL}); the peak of "
+          f"memory rose by {max(held):.0f} MB in the fetch phase")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
