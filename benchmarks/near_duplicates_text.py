@@ -16,7 +16,6 @@ import argparse
 import json
 import math
 import pathlib
-import resource
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from benchmarks import circumstances as on
 from benchmarks.made_texts import Made, made_texts, similarity
+from benchmarks.peak import peak_mb
 from pipeline.near import Spill, each_here, find_links, find_stars, write_sketches
 from schemas.store import Store
 from transforms.select import minhash
@@ -101,10 +101,10 @@ def quality(made: Made, links: Any, settled: Any) -> dict[str, float]:
 def child(path: str) -> None:
     """One size, in a process of its own: memory before and after."""
     texts = pa.ipc.open_file(pa.memory_map(path, "r")).read_all()["text"]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_mb()
     with tempfile.TemporaryDirectory() as folder:
         links, settled, seconds = ours(texts, folder)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_mb()
     np.savez(
         f"{path}.npz",
         low=links.low,
@@ -114,7 +114,7 @@ def child(path: str) -> None:
         member=settled.member,
         cluster=settled.cluster,
     )
-    print(json.dumps({"seconds": seconds, "before": before / 1e3, "peak": peak / 1e3}))
+    print(json.dumps({"seconds": seconds, "before": before, "peak": peak}))
 
 
 def measured(made: Made, folder: str) -> dict[str, Any]:

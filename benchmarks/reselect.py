@@ -14,7 +14,6 @@ import argparse
 import json
 import pathlib
 import pickle
-import resource
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from benchmarks import circumstances as on
 from benchmarks.made_texts import made_texts
+from benchmarks.peak import peak_mb
 from pipeline import commits, layout, weave
 from pipeline.commits import Content
 from pipeline.phases.measure import score_schema
@@ -151,14 +151,14 @@ def run(path: str) -> None:
         raise AssertionError("select read a byte range: audio")
 
     Store.get_range = heard  # type: ignore[method-assign]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_mb()
     begun = time.perf_counter()
     seconds = sum(block.seconds for block in blocks)
     weave.run(job, [SelectPart(id=job.key, blocks=blocks, seconds=seconds)])
     took = time.perf_counter() - begun
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_mb()
     kept = read_verdicts(job.store, job.key, [block.id for block in blocks])["kept"]
-    told = {"seconds": took, "before": before / 1e3, "peak": peak / 1e3}
+    told = {"seconds": took, "before": before, "peak": peak}
     print(json.dumps({**told, "kept": int(kept.to_numpy().sum())}))
 
 

@@ -4,8 +4,10 @@ ISMIR 2002), found by landmarks as in Wang (An Industrial-Strength Audio Search 
 Every 32 ms the power of 16 bands (300 to 3400 Hz, logarithmic) of a window of 256 ms is taken, and
 one bit per pair of neighbouring bands says whether their difference grew since 256 ms before: 15
 bits that neither gain, nor coding, nor telephone bands change much. Each second frame's word is
-kept for verifying. Landmarks are the frames whose two words (now, and 256 ms later) are the surest
-around: their 30 bits are a key, to which the one least sure bit may be wrong on either side.
+kept for verifying, with a sixteenth bit where there was next to no sound: pauses hold whatever
+noise a copy brought along, and are no evidence either way. Landmarks are the frames whose two
+words (now, and 256 ms later) are the surest around: their 30 bits are a key, of which the least
+sure bit may be wrong on either side.
 
 The paper's own weakness is speed: 2 % shift the bands by a seventh of their width, and words are
 hardly ever equal. So landmarks are taken twice, with bands 1 % higher and 1 % lower: of a copy that
@@ -22,7 +24,7 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
-from transforms.engines.print_code import BITS, FRAME_SECONDS, WORD_FRAMES, Print
+from transforms.engines.print_code import BITS, FRAME_SECONDS, QUIET, WORD_FRAMES, Print
 
 VERSION = 1
 
@@ -33,6 +35,8 @@ _EXPONENT = 0.35
 _STRETCHES = (0.99, 1.01)
 _APART = 3  # frames: one landmark is the surest of seven
 _LEAST_SURE = 0.02  # of a bit, relative to the mean; less is rounding or silence
+_LOUD_PERCENT = 90  # of the frames' power: what the loud ones have
+_QUIET_DB = 22.0  # below that there is nothing that a noisy copy would still hold (ours)
 _FRAMES_AT_ONCE = 512
 
 F32 = npt.NDArray[np.float32]
@@ -91,13 +95,25 @@ def fingerprint(sound: npt.NDArray[np.int16], rate: int) -> Print | None:
     if len(sound) < size + 3 * _LAG * hop or rate < 2 * _HIGH_HERTZ * max(_STRETCHES):
         return None
     total = _cumulated(sound.astype(np.float32), rate)
-    words = _packed(_changes(total, _edges(rate, 1.0))[::WORD_FRAMES] > 0).astype(np.uint16)
+    words = _packed(_changes(total, _edges(rate, 1.0)) > 0) | np.where(
+        _quiet(total, rate), QUIET, 0
+    )
+    words = words[::WORD_FRAMES].astype(np.uint16)
     marks = [_landmarks(_changes(total, _edges(rate, stretch))) for stretch in _STRETCHES]
     keys, frames, weak = (np.concatenate(column) for column in zip(*marks, strict=True))
     if not len(keys):
         return None
     order = np.lexsort((keys, frames))
     return Print(words, keys[order], frames[order].astype(np.uint16), weak[order])
+
+
+def _quiet(total: npt.NDArray[np.float64], rate: int) -> npt.NDArray[np.bool_]:
+    """Frames in which the bands together are far below what they are in the loud ones."""
+    edges = _edges(rate, 1.0)
+    power = total[:, int(edges[-1])] - total[:, int(edges[0])]
+    floor = np.percentile(power, _LOUD_PERCENT) * 10 ** (-_QUIET_DB / 10)
+    quiet: npt.NDArray[np.bool_] = np.minimum(power[_LAG:], power[:-_LAG]) <= floor
+    return quiet
 
 
 def _landmarks(

@@ -19,7 +19,8 @@ U32 = npt.NDArray[np.uint32]
 
 FRAME_SECONDS = 0.032
 WORD_FRAMES = 2  # a word is kept of every second frame
-BITS = 15  # of a word
+BITS = 15  # of a word that say something of the sound
+QUIET = 1 << BITS  # the sixteenth: there is next to no sound, so the others mean nothing
 
 _HEAD = 8
 

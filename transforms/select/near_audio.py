@@ -7,6 +7,8 @@ one of five speeds; then the words of both are laid side by side there and count
 differ (Haitsma and Kalker's bit error rate: half of the bits for sounds that have nothing to do
 with each other, up to a quarter for noisy copies).
 
+Where either clip is quiet and they do not agree, that is no evidence: noise came with a copy.
+
 What counts is the share of each clip that is heard in the other: a copy covers both, a jingle is
 inside a longer one. Trade-off: of a pair only its best alignment counts, so a clip that holds two
 pieces of another, in another order, is covered by the larger one.
@@ -23,6 +25,7 @@ import pyarrow as pa
 from transforms.engines.print_code import (
     BITS,
     FRAME_SECONDS,
+    QUIET,
     WORD_FRAMES,
     Print,
     from_codes,
@@ -183,13 +186,15 @@ def _aligned(low: I64, high: I64, begins: F64, features: Features) -> Shared:
     one, other = features(low), features(high)
     count = len(low)
     best = np.zeros(count, np.int64)
+    unsure = np.zeros(count, np.int64)
     start = np.zeros((2, count))
     for speed, factor in enumerate(_SPEEDS):
         for shift in _SHIFTS:
             begin = begins[speed] / WORD_FRAMES + shift
-            agree, at_one, at_other = _agreement(one, other, begin, factor)
+            agree, blank, at_one, at_other = _agreement(one, other, begin, factor)
             better = agree > best
             best = np.where(better, agree, best)
+            unsure = np.where(better, blank, unsure)
             start[0] = np.where(better, at_one, start[0])
             start[1] = np.where(better, at_other, start[1])
     word = FRAME_SECONDS * WORD_FRAMES
@@ -198,18 +203,17 @@ def _aligned(low: I64, high: I64, begins: F64, features: Features) -> Shared:
     return Shared(
         low[good],
         high[good],
-        np.minimum(1.0, best / np.maximum(one.lengths, 1))[good],
-        np.minimum(1.0, best / np.maximum(other.lengths, 1))[good],
+        np.minimum(1.0, best / np.maximum(one.lengths - unsure, 1))[good],
+        np.minimum(1.0, best / np.maximum(other.lengths - unsure, 1))[good],
         seconds[good],
         start[0][good] * word,
         start[1][good] * word,
     )
 
 
-def _agreement(
-    one: Ragged, other: Ragged, begin: F64, factor: float
-) -> tuple[I64, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """How many words of each row agree with the other row laid beside it; where that begins."""
+def _agreement(one: Ragged, other: Ragged, begin: F64, factor: float) -> tuple[I64, I64, F64, F64]:
+    """How many words of each row agree with the other row laid beside it, how many are no evidence,
+    and where the agreement begins in both."""
     count = len(begin)
     owner = np.repeat(np.arange(count), one.lengths)
     place = np.arange(len(one.values)) - np.repeat(one.offsets[:-1], one.lengths)
@@ -218,28 +222,37 @@ def _agreement(
     fits = (target >= 0) & (target < other.lengths[owner])
     owner, place, target = owner[fits], place[fits], target[fits].astype(np.int64)
     if not len(owner):
-        return np.zeros(count, np.int64), np.zeros(count), np.zeros(count)
-    differ = np.bitwise_count(
-        one.values[one.offsets[owner] + place] ^ other.values[other.offsets[owner] + target]
-    )
-    lengths = np.bincount(owner, minlength=count)
-    heard = _smoothed(differ.astype(np.float64), ends(lengths), owner) <= _ERRORS * BITS
+        nought = np.zeros(count, np.int64)
+        return nought, nought, np.zeros(count), np.zeros(count)
+    mine = one.values[one.offsets[owner] + place].astype(np.uint16)
+    theirs = other.values[other.offsets[owner] + target].astype(np.uint16)
+    quiet = ((mine | theirs) & QUIET) != 0
+    differ = np.bitwise_count((mine ^ theirs) & np.uint16(QUIET - 1)).astype(np.float64)
+    offsets = ends(np.bincount(owner, minlength=count).astype(np.int64))
+    everywhere = _around(differ, offsets, owner)
+    words = _around(np.ones(len(differ)), offsets, owner)
+    aloud = _around(np.where(quiet, 0.0, differ), offsets, owner)
+    loud_words = _around((~quiet).astype(np.float64), offsets, owner)
+    heard = everywhere <= _ERRORS * BITS * words
+    heard |= ~quiet & (aloud <= _ERRORS * BITS * loud_words)
+    blank = quiet & ~heard
     agree = np.bincount(owner[heard], minlength=count)
+    unsure = np.bincount(owner[blank], minlength=count)
     first_at, first_other = np.zeros(count), np.zeros(count)
     back = np.flatnonzero(heard)[::-1]  # assigned backwards, the first one stays
     first_at[owner[back]] = place[back]
     first_other[owner[back]] = target[back]
-    return agree.astype(np.int64), first_at, first_other
+    return agree.astype(np.int64), unsure.astype(np.int64), first_at, first_other
 
 
-def _smoothed(values: F64, offsets: I64, owner: npt.NDArray[np.int64]) -> F64:
-    """The mean of each row's values over a window of `_SMOOTH` around each, cut at its ends."""
+def _around(values: F64, offsets: I64, owner: npt.NDArray[np.int64]) -> F64:
+    """The sum of each row's values over `_SMOOTH` around each, cut at the row's ends."""
     total = np.concatenate([np.zeros(1), np.cumsum(values)])
     at = np.arange(len(values))
     first = np.maximum(at - _SMOOTH // 2, offsets[owner])
     last = np.minimum(at + _SMOOTH // 2, offsets[owner + 1])
-    means: F64 = (total[last] - total[first]) / np.maximum(last - first, 1)
-    return means
+    sums: F64 = total[last] - total[first]
+    return sums
 
 
 def copies(prints: Sequence[Print], others: Sequence[Print]) -> Shared:
