@@ -270,7 +270,7 @@ class Walk:
         for name, settings in self.view.steps("select"):
             if name == "filter":
                 said = {k: v for k, v in settings.items() if v not in (None, False, "keep")}
-                limits = ", ".join(f"{k} {v}" for k, v in said.items())
+                limits = ", ".join(f"{k} {_set(v)}" for k, v in said.items())
                 yield f"  filter judges by {limits or 'nothing'}"
         verdict = self.view.verdicts([clip.id]).get(clip.id)
         if verdict is None:
@@ -331,6 +331,13 @@ class Walk:
 def plain(line: str) -> str:
     """A line that cannot drive a terminal."""
     return clean.line(line.replace(figures.NARROW, " ")).rstrip()
+
+
+def _set(value: Any) -> Any:
+    """A setting without what is not set inside it."""
+    if isinstance(value, dict):
+        return {key: _set(inner) for key, inner in value.items() if inner is not None}
+    return [_set(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _verdict(verdict: dict[str, Any], became: str = "DROPPED") -> Iterator[str]:
