@@ -1,9 +1,9 @@
 """The data of a study: shards that are there, or raw data made and curated by the product itself.
 
 Curation runs as the command it is, in a process of its own: the trainer knows shards, not
-pipelines. What is made lies in OUT/data/NAME: `made/` from a script, `curated/` from the recipe.
-Both go on where they were stopped: the script is run again unless it ended, curate skips what it
-committed.
+pipelines. What a script makes lies in OUT/data/NAME/made; OUT/curated is shared by all recipes,
+so that two recipes over the same data transcribe it once. Both go on where they were stopped: the
+script is run again unless it ended, curate skips what it committed.
 """
 
 import hashlib
@@ -30,6 +30,7 @@ class Sources:
 
     def __init__(self, study: Study, path: Path, out: Path, say: Callable[[str], None]) -> None:
         self._study, self._near, self._out, self._say = study, path.parent, out / "data", say
+        self._curate_out = (out / CURATED).resolve()
 
     def make(self) -> None:
         """Make and curate what the study says. Raises `TrainingError` where a command fails."""
@@ -42,11 +43,13 @@ class Sources:
         """What `data:NAME` or `data:NAME/path` stands for: shards, or a file that was made."""
         name, slash, below = reference.partition("/")
         entry = self._study.data[name]
+        if entry.shards is not None:
+            return f"{entry.shards.rstrip('/')}/{below}" if slash else entry.shards
         if slash:
             return str((self._out / name / MADE / below).resolve())
-        if entry.shards is not None:
-            return entry.shards
-        return str((self._out / name / CURATED).resolve())
+        pointer = self._curate_out / "runs" / f"{name}.json"
+        key = json.loads(pointer.read_text("utf-8"))["compose"]
+        return str(self._curate_out / "compose" / str(key))
 
     def folder(self, text: str) -> Path:
         """The folder of an evaluation set: a reference, or a path from the study's file."""
@@ -80,11 +83,12 @@ class Sources:
         assert entry.data is not None and entry.recipe is not None
         made = entry.make is not None
         data = self._out / name / MADE / entry.data if made else self._near / entry.data
-        out = self._out / name / CURATED
         recipe = self._near / entry.recipe
         self._say(f"curating data {name} by {entry.recipe}")
         command = [sys.executable, "-m", "pipeline", "curate", "--data", str(data)]
-        _run([*command, "--recipe", str(recipe), "--out", str(out)], f"data {name}: curate")
+        command += ["--recipe", str(recipe), "--out", str(self._curate_out)]
+        command += ["--set", f"name={name}"]  # one pointer for each entry of the study's data
+        _run(command, f"data {name}: curate")
 
 
 def told(text: str) -> None:

@@ -8,7 +8,7 @@ add?). A file without one of them says why.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 from pydantic import Field
@@ -163,7 +163,9 @@ class Study(_Settings):
     limits: str = Field("", description="What the study cannot say; printed with its results.")
     config: str = Field("smoke", description="The trainer's config: a shipped name, or a path.")
     settings: dict[str, Value] = Field({}, description="Changes to it, for every arm.")
-    data: dict[str, DataEntry] = Field({}, description="Sets of shards, named `data:NAME`.")
+    data: dict[Annotated[str, Field(pattern=NAME)], DataEntry] = Field(
+        {}, description="Sets of shards, named `data:NAME`."
+    )
     seeds: tuple[int, ...] = Field(strict=False, min_length=1, description="Of every arm.")
     equal: Literal["positions", "flops", "data"] = Field(
         description="What all arms have the same of. data: each arm reads its sets once."

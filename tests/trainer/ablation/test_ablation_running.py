@@ -180,6 +180,50 @@ def test_equal_data_reads_each_set_once_in_every_arm(study, tmp_path):
         assert one["read"]["passes"]["talk"] == pytest.approx(1.0, abs=0.25)
 
 
+RECIPE = """\
+name: {name}
+seed: 1
+streams:
+  read:
+    - crawl
+    - segment: {{engine: whole}}
+    - diarize: {{engine: given}}
+    - transcribe: {{engines: [given]}}
+    - filter: {{min_seconds: {least}}}
+    - split: {{train: 1.0, valid: 0.0, test: 0.0}}
+    - interleave
+shards: {{hours: 1}}
+"""
+
+
+@pytest.mark.slow
+def test_arms_can_be_recipes_over_the_same_recordings(study, tmp_path):
+    """From raw audio to a report; the recordings are decoded and transcribed once."""
+    for name, least in (("all", 0.1), ("long", 3.5)):
+        (tmp_path / f"{name}.yaml").write_text(RECIPE.format(name=name, least=least))
+    settings = yaml.safe_load(study().read_text())["settings"]
+    samples = str(ROOT / "samples" / "clips.csv")
+    path = study(
+        settings=settings
+        | {"data.sets": {"talk": {"shards": "data:all"}}, "data.packs": 1, "data.length": 512},
+        data={name: {"data": samples, "recipe": f"{name}.yaml"} for name in ("all", "long")},
+        arms={"fine": {}, "coin": {"settings": {"data.sets.talk.shards": "data:long"}}},
+    )
+    out = tmp_path / "out"
+    found = quietly(path, out, arms=["fine", "coin"], seeds=[1])
+    assert found.results.done == 2 and len(found.results.facts) == 3
+    assert len(list((out / "curated" / "annotate").iterdir())) == 1  # shared by both recipes
+    reads = [done(out, (arm, 1))["facts"]["shards of set talk"] for arm in ("fine", "coin")]
+    assert reads[0] != reads[1]
+    documents = {
+        arm: json.loads((folder_of(out, (arm, 1)) / "cell.json").read_text())["config"]["data"]
+        for arm in ("fine", "coin")
+    }
+    assert (
+        documents["fine"]["sets"]["talk"]["shards"] != documents["coin"]["sets"]["talk"]["shards"]
+    )
+
+
 def test_one_process_at_a_time_runs_a_study(study, tmp_path):
     with locked(tmp_path / "out"), pytest.raises(BusyError, match="another process runs a study"):
         quietly(study(), tmp_path / "out")
