@@ -246,12 +246,20 @@ class _Run:
             "seconds": self.window.seconds,
             "positions": sum(self.totals[name] for name in meter.POSITIONS),
             **self.totals,
+            "speech_frames": self._frames(),
             "flops": self.flops,
             "passes": self.opened.data.passes(self.data_state),
         }
         self.journal.put("step", self.step, **values)
         self.window = meter.Window(self.stepper.names)
         return {"event": "step", "step": self.step, "steps": self.steps, **values}
+
+    def _frames(self) -> int:
+        """Frames that the tokenizer makes of the speech heard, in whatever order they then lie."""
+        speech = self.opened.speech
+        source = getattr(speech, "source", speech)
+        rate = 0.0 if source is None else source.frames_per_second
+        return round(self.totals["speech_seconds"] * rate)
 
     def _evaluate(self, evaluation: Evaluation) -> Any:
         """Call an evaluation so that it changes nothing; log its answer."""

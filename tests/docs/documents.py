@@ -29,6 +29,7 @@ RUN = (
     "docs/security.md",
     "docs/decisions.md",
     "docs/licences.md",
+    "docs/training.md",
 )
 LANGUAGES = {"sh", "python", "yaml", "csv", "json", "text"}
 WORDS = {"file", "into", "table", "exit", "output"}

@@ -57,6 +57,9 @@ def test_a_run_learns_logs_and_saves(tiny: Config, tmp_path: Path) -> None:
     assert last["positions"] + last["padding"] == 8 * 4 * 128
     kinds = last["text_tokens"] + last["speech_positions"] + last["markers"]
     assert last["positions"] == kinds
+    # every chunk's last position may be filled up: 40 / 3 positions a second
+    assert last["speech_frames"] == round(last["speech_seconds"] * 40 / 3)
+    assert 1 <= last["speech_positions"] / last["speech_frames"] < 1.2
     assert result.last["loss"] == last["loss"]
     assert [one.step for one in checkpoints(tmp_path / "checkpoints")] == [8]
     assert open_trained(tmp_path).step == 8
@@ -175,6 +178,15 @@ def test_accumulation_gives_the_same_gradient(tiny: Config, tmp_path: Path) -> N
         other = steps_of(tmp_path / name)
         for key in ("loss", "gradient_norm"):
             assert [x[key] for x in other] == pytest.approx([x[key] for x in one], rel=2e-5)
+
+
+def test_bf16_learns_nearly_the_same(tiny: Config, tmp_path: Path) -> None:
+    train(tiny, tmp_path / "fp32")
+    train(changed(tiny, compute={"precision": "bf16"}), tmp_path / "bf16")
+    one, other = losses_of(tmp_path / "fp32"), losses_of(tmp_path / "bf16")
+    assert other == pytest.approx(one, rel=0.01)
+    assert other != one
+    assert all(weight.dtype == torch.float32 for weight in weights_of(tmp_path / "bf16").values())
 
 
 @pytest.mark.parametrize("stop", [{"positions": 4 * 128 * 3.5}, {"flops": 1e9}])
