@@ -20,7 +20,8 @@ from pipeline.phases.annotate import fetch_from
 from pipeline.phases.arrange import documents_of
 from pipeline.phases.form import form_of
 from pipeline.phases.measure import clips_of
-from pipeline.phases.rows import joined
+from pipeline.phases.near_rows import read_repeats, repeats_name
+from pipeline.phases.rows import kept_rows
 from pipeline.phases.select import read_verdicts, seconds_of
 from pipeline.report import histogram, preview
 from pipeline.report.content import (
@@ -46,6 +47,7 @@ from transforms.compose.interleave import Interleave
 from transforms.compose.policies import pieces
 from transforms.select.filter import Filter
 
+REPEATS_SHOWN, REPEAT_CHARACTERS = 3, 80
 UNITS = {
     "seconds": "s",
     "snr.snr_db": "dB",
@@ -143,7 +145,7 @@ def summarize(
             )
             for entry in result.shards
         ),
-        notices=tuple(_notices(result)),
+        notices=tuple(_notices(store, result)),
         limits=limits,
     )
 
@@ -185,7 +187,7 @@ def _gather(
     split_of = dict(zip(kept_ids["id"].to_pylist(), kept_ids["split"].to_pylist(), strict=True))
     wanted = pa.array(sorted(picked.ids()), pa.string())
     for block in stream.blocks:
-        rows = joined(store, block, stream.outline.measures)
+        rows = kept_rows(store, block, stream.outline.measures)
         rows = rows.append_column("seconds", seconds_of(rows))
         for name in rows.column_names:
             kind = rows[name].type
@@ -511,6 +513,27 @@ def _totals(result: RunResult, funnel: Sequence[FunnelRow], gathered: _Gathered)
     )
 
 
-def _notices(result: RunResult) -> Iterator[str]:
+def _notices(store: Store, result: RunResult) -> Iterator[str]:
     if any(stream.limited for stream in result.streams):
         yield "A trial run: --limit took only part of DATA."
+    for stream in result.streams:
+        yield from _repeated(stream.outline.name, store, stream.select_key)
+
+
+def _repeated(stream: str, store: Store, key: str) -> Iterator[str]:
+    """The texts that said the same most often, before all but one clip of each left."""
+    found = read_repeats(store, key)
+    if found:
+        shown = "; ".join(
+            f"\u201c{_short(one['text'])}\u201d ({one['clips']} clips)"
+            for one in found[:REPEATS_SHOWN]
+        )
+        yield (
+            f"Stream {stream}: texts that repeat, of which one clip each stays, are often "
+            f"templates. The most repeated: {shown}. More: {repeats_name(key)}."
+        )
+
+
+def _short(text: str) -> str:
+    """The beginning of a text."""
+    return text if len(text) <= REPEAT_CHARACTERS else f"{text[:REPEAT_CHARACTERS]}\u2026"

@@ -16,6 +16,7 @@ from pipeline.phases.near_rows import CLUSTERS, read_clusters, read_repeats
 from pipeline.phases.rows import joined, joined_name, kept_rows
 from pipeline.phases.select import group_here, plan_blocks, read_verdicts, run_select
 from pipeline.recipe import load_recipe
+from pipeline.summary import summarize
 from schemas.store import Store
 from tests.laws import made_corpus
 from tests.laws.runs import RECIPE, Ran, curate
@@ -199,3 +200,6 @@ def test_texts_that_repeat_are_reported_before_they_leave(
     assert [one["clips"] for one in found] == sorted((o["clips"] for o in found), reverse=True)
     assert all(one["text"] and one["seconds"] > 0 for one in found)
     assert read_repeats(done.store, "0" * 32) == []
+    told = summarize(done.store, done.result, "", done.funnel).notices
+    (notice,) = (one for one in told if "templates" in one)
+    assert found[0]["text"][:80] in notice and f"({found[0]['clips']} clips)" in notice
