@@ -22,6 +22,7 @@ from benchmarks import circumstances as on
 from benchmarks import run_log
 
 HERTZ = 20.0
+_NOT_KEPT = "PYTHONDONTWRITEBYTECODE"  # with it every run would compile our modules anew
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -81,6 +82,11 @@ def _name(process: psutil.Process) -> str:
     return "supervisor"
 
 
+def environment(**more: str) -> dict[str, str]:
+    """The environment of what is measured: ours, but compiled modules are kept, as by users."""
+    return {name: value for name, value in os.environ.items() if name != _NOT_KEPT} | more
+
+
 def tree(root: psutil.Process) -> list[psutil.Process]:
     """A process and all its descendants."""
     try:
@@ -105,7 +111,7 @@ def watch(
     *,
     memory: bool = True,
     cwd: pathlib.Path | None = None,
-    environment: Mapping[str, str] | None = None,
+    more: Mapping[str, str] | None = None,
     label: Callable[[], str] = str,
 ) -> Watched:
     """Run a command to its end; `label` is asked at every new peak.
@@ -121,7 +127,7 @@ def watch(
         stderr=subprocess.STDOUT,
         text=True,
         cwd=cwd,
-        env={**os.environ, **(environment or {})},
+        env=environment(**(more or {})),
     ) as process:
         lines: list[str] = []
         reader = threading.Thread(target=lambda: lines.extend(process.stdout or ()))
