@@ -25,11 +25,21 @@ from transforms.gather.found import DataError, Found, dropped
 from transforms.gather.sniff import begins_like_audio
 from transforms.gather.web.data import WebData, table_offers
 from transforms.gather.web.failures import FetchError
-from transforms.gather.web.frontier import Kind, Row, groups, host_of, new, row_id
+from transforms.gather.web.frontier import (
+    Kind,
+    Row,
+    Span,
+    groups,
+    host_of,
+    new,
+    row_id,
+    span_of,
+)
 from transforms.gather.web.offers import DocumentError, DocumentKind, Offer, kind_of, opened
 from transforms.gather.web.urls import Url, canonical
 
 MAX_DOCUMENTS = 10_000
+MAX_HOPS = 8
 HEAD = 1 << 16
 _TIMED = {"text/vtt": ".vtt", "application/x-subrip": ".srt", "application/srt": ".srt"}
 
@@ -54,7 +64,23 @@ class Fetching:
 
     def rows(self, urls: Iterable[tuple[Url, Kind]]) -> dict[str, Row]:
         """Fetch URLs; the newest row of each by its canonical text, and of what they moved to."""
-        wanted = {row_id(url): new(url, kind) for url, kind in urls}
+        state = self._fetched({row_id(url): new(url, kind) for url, kind in urls})
+        return {row.url: row for row in state.values()}
+
+    def spans(self, urls: Sequence[tuple[Url, Span | None]]) -> list[Row]:
+        """Fetch URLs, or stretches of them; the row of each, where it moved to if it did."""
+        wanted = {row_id(url, span): new(url, "any", span=span) for url, span in urls}
+        state = self._fetched(wanted)
+        found = []
+        for url, span in urls:
+            row, hops = state[row_id(url, span)], 0
+            while row.state == "moved" and hops < MAX_HOPS:
+                row, hops = state.get(row_id(canonical(row.moved_to), span), row), hops + 1
+            found.append(row)
+        return found
+
+    def _fetched(self, wanted: dict[str, Row]) -> dict[str, Row]:
+        """Rounds until every URL has ended, or has to wait for too long."""
         self._refuse_strangers(wanted.values())
         state = self._known(wanted)
         if self.refetch:
@@ -80,7 +106,7 @@ class Fetching:
                 continue
             keep(state, self._round(due, number))
             number += 1
-        return {row.url: row for row in state.values()}
+        return state
 
     def _known(self, wanted: Mapping[str, Row]) -> dict[str, Row]:
         if not wanted:
@@ -93,7 +119,8 @@ class Fetching:
         found = {}
         for row in state.values():
             if row.state == "moved":
-                target = new(canonical(row.moved_to), row.kind, row.hops + 1)
+                url = canonical(row.moved_to)
+                target = new(url, row.kind, row.hops + 1, span_of(row))
                 if target.id not in state:
                     found[target.id] = target
         return found
@@ -191,10 +218,10 @@ def _offers(data: WebData, fetching: Fetching) -> list[Offer]:
     if data.table:
         return list(table_offers(data.path, fetching.crawl.ignore_columns))
     if data.url is None:
-        assert data.kind is not None
+        assert data.document is not None
         with open(data.path, "rb") as file:
             body = file.read()
-        return _opened(data.kind, body, "", data.name, fetching)
+        return _opened(data.document, body, "", data.name, fetching)
     row = _last(fetching.rows([(data.url, "any")]), data.url)
     if not row.sha256:
         if fetching.run is None and row.state == "waiting":
@@ -207,7 +234,7 @@ def _offers(data: WebData, fetching: Fetching) -> list[Offer]:
     with open(fetching.body(row), "rb") as file:
         body = file.read()
     base = row.final_url or row.url
-    kind = data.kind or kind_of(body[:HEAD], row.content_type, base)
+    kind = data.document or kind_of(body[:HEAD], row.content_type, base)
     if kind is None or (data.kind is None and begins_like_audio(body[:16])):
         return [Offer(provenance=data.name, url=data.url)]
     return _opened(kind, body, base, data.name, fetching)
@@ -224,19 +251,23 @@ def _opened(
             name, f"taken for a {kind}: {error}", "Say what it is by --kind."
         ) from error
     offers, seen = list(first.offers), {base}
-    level = list(first.documents)
+    own = (base or name) if kind == "feed" else None
+    level = [(one, url, own) for one, url in first.documents]
     while level:
-        rows = fetching.rows([(url, "any") for _, url in level])
-        below: list[tuple[DocumentKind, Url]] = []
-        for one, url in level:
+        rows = fetching.rows([(url, "any") for _, url, _ in level])
+        below: list[tuple[DocumentKind, Url, str | None]] = []
+        for one, url, feed in level:
             if url.text in seen:
                 continue
             seen.add(url.text)
             if len(seen) > MAX_DOCUMENTS:
                 raise DataError(name, f"more than {MAX_DOCUMENTS} documents", "Name fewer of them.")
-            more = _further(one, _last(rows, url), fetching)
-            offers += more[0]
-            below += more[1]
+            more, further = _further(one, _last(rows, url), fetching)
+            if one == "feed":  # the pages of a feed are one feed, named after the first
+                feed = feed or url.text
+                more = tuple(dataclasses.replace(offer, feed=feed) for offer in more)
+            offers += more
+            below += [(kind, further_url, feed) for kind, further_url in further]
         level = below
     return offers
 
@@ -315,6 +346,7 @@ def _found(
         speaker=offer.speaker,
         language=offer.language,
         channel=offer.channel,
+        feed=offer.feed,
         cues=cues.get(place, ()),
     )
     if offer.url is None:

@@ -152,6 +152,7 @@ def task_rows(census: Census, annotated: Ledger, measured: list[Ledger]) -> list
                 licence="; ".join(licences),
                 source=sources[0].uri,
                 seconds=annotated.seconds[name],
+                feeds=tuple(sorted({source.feed for source in sources if source.feed})),
             )
         )
     return found

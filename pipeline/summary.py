@@ -6,7 +6,7 @@ that are shown, by reference. What is picked is drawn by the ids, so equal runs 
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from pipeline import commits, keys
 from pipeline.commits import Preview
+from pipeline.contamination import set_hits
 from pipeline.curate import RunResult, StreamResult
 from pipeline.phases.annotate import fetch_from
 from pipeline.phases.arrange import documents_of
@@ -23,6 +24,7 @@ from pipeline.phases.measure import clips_of
 from pipeline.phases.near_rows import read_repeats, repeats_name
 from pipeline.phases.rows import kept_rows
 from pipeline.phases.select import read_verdicts, seconds_of
+from pipeline.phases.split_rows import read_largest
 from pipeline.report import histogram, preview
 from pipeline.report.content import (
     ClipCard,
@@ -48,6 +50,7 @@ from transforms.compose.policies import pieces
 from transforms.select.filter import Filter
 
 REPEATS_SHOWN, REPEAT_CHARACTERS = 3, 80
+GIANT = 0.2  # of the kept audio in one group: far above any share of valid or test
 UNITS = {
     "seconds": "s",
     "snr.snr_db": "dB",
@@ -145,6 +148,7 @@ def summarize(
             )
             for entry in result.shards
         ),
+        evaluation_sets=set_hits(store, result),
         notices=tuple(_notices(store, result)),
         limits=limits,
     )
@@ -517,6 +521,7 @@ def _notices(store: Store, result: RunResult) -> Iterator[str]:
     if any(stream.limited for stream in result.streams):
         yield "A trial run: --limit took only part of DATA."
     for stream in result.streams:
+        yield from giant(stream.outline.name, read_largest(store, stream.select_key))
         yield from _repeated(stream.outline.name, store, stream.select_key)
 
 
@@ -537,3 +542,19 @@ def _repeated(stream: str, store: Store, key: str) -> Iterator[str]:
 def _short(text: str) -> str:
     """The beginning of a text."""
     return text if len(text) <= REPEAT_CHARACTERS else f"{text[:REPEAT_CHARACTERS]}\u2026"
+
+
+def giant(stream: str, largest: Mapping[str, Any] | None) -> Iterator[str]:
+    """Says where one group of recordings that no split may part makes the shares miss."""
+    if largest is None or largest["recordings"] < 2 or largest["share"] < GIANT:
+        return
+    tied = [
+        f"{largest[many]} {many if largest[many] > 1 else one}"
+        for one, many in (("speaker", "speakers"), ("feed", "feeds"), ("cluster", "clusters"))
+        if largest[many]
+    ]
+    yield (
+        f"{stream}: {100 * largest['share']:.0f} % of the kept audio hangs together "
+        f"({largest['recordings']} recordings by {', '.join(tied)}) and is all in "
+        f"{largest['split']}; `split.by` says what ties."
+    )

@@ -78,6 +78,7 @@ class Source:
     language: str | None = None
     channel: int | None = None  # from 0; None: all channels of the recording
     cues: tuple[Cue, ...] = ()  # timed text, by start, none overlapping; instead of `text`
+    feed: str | None = None  # the feed it was offered by, or the group that a table gives it
 
     def __post_init__(self) -> None:
         _check_id(self, "id")

@@ -41,6 +41,7 @@ class TaskRows:
     licence: str
     source: str  # uri
     seconds: float
+    feeds: tuple[str, ...] = ()  # of its sources
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

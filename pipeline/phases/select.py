@@ -23,6 +23,7 @@ from pipeline import layout
 from pipeline.near import Each, each_here
 from pipeline.phases.near_rows import report_repeats, settle_near
 from pipeline.phases.rows import Alive, Block
+from pipeline.phases.split_rows import assign_splits
 from pipeline.simple import SimpleJob
 from schemas.ids import digest_of
 from schemas.records import Drop
@@ -143,7 +144,7 @@ def run_select(job: SelectJob, blocks: Sequence[Block], group: Any, each: Each =
                 else:
                     _settle_equal(job, label, bound, alive, drops, group)
     split = next((step for step in job.steps if isinstance(step, Split)), Split())
-    splits = _splits(split, job.seed, [rows for _, rows in alive.tables(split.needs())])
+    splits = assign_splits(job, split, job.seed, alive)
     for (block, kept), assigned in zip(alive.tables(HEAD), splits, strict=True):
         table = _verdicts(kept, assigned, drops[block.id], notes[block.id])
         job.store.put_if_absent(verdicts_name(job.key, block.id), to_ipc(table))
@@ -212,19 +213,6 @@ def _among(ids: pa.ChunkedArray, some: pa.ChunkedArray) -> npt.NDArray[np.bool_]
     return found
 
 
-def _splits(split: Split, seed: int, tables: Sequence[pa.Table]) -> list[pa.Array]:
-    """The split of every kept row, by block; drawn over the whole set, because speakers join."""
-    if not tables:
-        return []
-    needed = sorted(split.needs())
-    drawn = split.assign(pa.concat_tables([table.select(needed) for table in tables]), seed)
-    ends = itertools.accumulate(table.num_rows for table in tables)
-    return [
-        drawn.slice(end - table.num_rows, table.num_rows)
-        for table, end in zip(tables, ends, strict=True)
-    ]
-
-
 def _verdicts(
     kept: pa.Table, splits: pa.Array, drops: Sequence[pa.Table], notes: Sequence[pa.Table]
 ) -> pa.Table:
@@ -287,7 +275,13 @@ def plan_blocks(tasks: Sequence[Any], per_block: int = 4096) -> tuple[Block, ...
 
 
 def input_digest(tasks: Sequence[Any]) -> str:
-    """What a set-wise phase's key says of its input: tasks, licences and sources."""
+    """What a set-wise phase's key says of its input: tasks, licences, sources and feeds."""
     return digest_of(
-        "select input", sorted([task.task, task.licence, task.source] for task in tasks)
+        "select input",
+        sorted([task.task, task.licence, task.source, *_feeds(task)] for task in tasks),
     )
+
+
+def _feeds(task: Any) -> list[list[str]]:
+    """Nothing, and so no change of any key, for tasks that are of no feed."""
+    return [list(task.feeds)] if task.feeds else []

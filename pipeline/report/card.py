@@ -292,8 +292,9 @@ def _limits(run: RunSummary) -> str:
         "`given`; speakers found by a machine are told apart within one recording only.",
         "Licences are those stated for the sources; `not given` means that nobody stated one, "
         "not that there is none.",
-        "Splits are drawn by hash over recordings: a speaker who has no given name may stand in "
-        "two splits.",
+        "Splits are drawn by hash over groups of recordings that share what the recipe's `split` "
+        "names (by default a given speaker, a feed, or a cluster of near-duplicates that `dedup` "
+        "found): a speaker who has no given name may stand in two splits.",
         "Shares and hours count kept clips, histograms in the report every clip that was judged; "
         "the funnel says what is missing and why.",
     ]

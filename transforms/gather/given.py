@@ -1,7 +1,8 @@
 """What a row of a table gives: a path, and what its owner knows of the file.
 
 Columns: one of audio, path, uri, file; then text or cues, speaker, licence (or license), language,
-channel. `cues` names a WebVTT or SubRip file that says what is said when (`cue_files`).
+channel, feed. `cues` names a WebVTT or SubRip file that says what is said when (`cue_files`);
+`feed` what must not be parted by splits: a show, a series, a book.
 Nothing is guessed: an unknown column is an error that names the nearest known one, unless its name
 begins with x_ or the recipe ignores it. An empty cell, or one of blanks, is a value not given.
 """
@@ -19,7 +20,7 @@ from transforms.gather.table import rows
 
 PATHS = ("audio", "path", "uri", "file")
 LICENCES = ("licence", "license")
-OTHERS = ("text", "cues", "speaker", "language", "channel")
+OTHERS = ("text", "cues", "speaker", "language", "channel", "feed")
 KNOWN = (*PATHS, *OTHERS, *LICENCES)
 
 MAX_TEXT = 100_000  # characters; near 2 hours of speech at 15 a second
@@ -33,6 +34,7 @@ _ALSO_CALLED = {
     "cues": ("subtitles", "captions", "vtt", "srt", "webvtt", "transcript_file"),
     "speaker": ("speaker_id", "client_id", "voice", "spk"),
     "language": ("lang", "locale", "language_id"),
+    "feed": ("show", "podcast", "series", "program", "programme", "group", "book"),
 }
 _SPANS = frozenset({"start", "end", "begin", "offset", "start_time", "end_time", "segment"})
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
@@ -51,13 +53,15 @@ class Given:
     language: str | None = None
     channel: int | None = None
     cues: str | None = None  # a path, as `path`
+    feed: str | None = None
 
     def digest(self) -> str:
         """Equal for rows that say the same, wherever they stand."""
         path = self.path.encode("utf-8", "surrogateescape").hex()
         others = (self.text, self.speaker, self.licence, self.language, self.channel)
         cues = [self.cues.encode("utf-8", "surrogateescape").hex()] if self.cues else []
-        return digest_of("row", path, *others, *cues)
+        feed = [["feed", self.feed]] if self.feed else []
+        return digest_of("row", path, *others, *cues, *feed)
 
 
 def given(table: str, ignore: Sequence[str]) -> Iterator[Given]:
@@ -131,6 +135,7 @@ def _given(where: str, place: int, values: dict[str, Any]) -> Given:
         language=checked_language(where, values.get("language")),
         channel=checked_channel(where, values.get("channel")),
         cues=None if cues is None else _local(where, "cues", cues),
+        feed=checked_text(where, "feed", values.get("feed"), MAX_NAME),
     )
 
 

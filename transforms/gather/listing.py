@@ -211,6 +211,7 @@ def _row_source(table: str, row: Given, uri: str, cues: tuple[Cue, ...]) -> Sour
         language=row.language,
         channel=row.channel,
         cues=cues,
+        feed=row.feed,
     )
 
 

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from transforms.gather.found import DataError, shown
 from transforms.gather.given import (
@@ -19,6 +20,7 @@ from transforms.gather.given import (
     checked_text,
 )
 from transforms.gather.table import rows, table_suffix
+from transforms.gather.web.archives import CDX, LISTS, WACZ, WARC
 from transforms.gather.web.offers import (
     KINDS,
     DocumentKind,
@@ -30,8 +32,14 @@ from transforms.gather.web.urls import MAX_URL, Url, UrlError, canonical
 from transforms.gather.web.urls import shown as shown_url
 
 DOCUMENTS = (".txt", ".xml", ".rss", ".atom", ".html", ".htm", ".xml.gz")
-COLUMNS = ("url", "text", "speaker", "language", "channel", *LICENCES)
-ALL_KINDS = ("files", "table", *KINDS)
+COLUMNS = ("url", "text", "speaker", "language", "channel", "feed", *LICENCES)
+ArchiveKind = Literal["warc", "warcs", "cdx"]
+_ARCHIVES: dict[ArchiveKind, tuple[str, ...]] = {
+    "warc": (*WARC, *WACZ),
+    "warcs": LISTS,
+    "cdx": CDX,
+}
+ALL_KINDS = ("files", "table", *KINDS, *_ARCHIVES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,8 +49,17 @@ class WebData:
     name: str  # for provenance and for people
     url: Url | None = None  # of a document or of audio
     path: str = ""  # of a local document or table
-    kind: DocumentKind | None = None  # None: what it turns out to be
+    kind: DocumentKind | ArchiveKind | None = None  # None: what it turns out to be
     table: bool = False
+
+    @property
+    def archived(self) -> bool:
+        """Whether it is an archive of the web, or names some."""
+        return self.kind in _ARCHIVES
+
+    @property
+    def document(self) -> DocumentKind | None:
+        return next((one for one in KINDS if one == self.kind), None)
 
 
 def recognise(data: str, kind: str | None) -> WebData | None:
@@ -52,7 +69,9 @@ def recognise(data: str, kind: str | None) -> WebData | None:
     """
     if kind is not None and kind not in ALL_KINDS:
         raise DataError("--kind", f"there is no kind {kind!r}", f"Known: {', '.join(ALL_KINDS)}.")
-    named: DocumentKind | None = next((one for one in KINDS if one == kind), None)
+    named: DocumentKind | ArchiveKind | None = next(
+        (one for one in (*KINDS, *_ARCHIVES) if one == kind), None
+    )
     if data.lower().startswith(("http://", "https://")):
         if kind in ("files", "table"):
             raise DataError(shown(data), f"a URL cannot be of the kind {kind}", "Leave --kind out.")
@@ -61,12 +80,14 @@ def recognise(data: str, kind: str | None) -> WebData | None:
         except UrlError as error:
             raise DataError(shown_url(data), f"DATA: {error.why}", "Correct the URL.") from error
         last = url.target.partition("?")[0].rstrip("/").rpartition("/")[2]
-        return WebData(name=last or url.host, url=url, kind=named)
+        return WebData(name=last or url.host, url=url, kind=named or _archive(last))
     if kind == "files" or not os.path.isfile(data):
         if named is not None:
             raise DataError(shown(data), f"no file, so no {kind}", "Name a file or a URL.")
         return None
     name = os.path.basename(data)
+    if (named or _archive(name)) in _ARCHIVES:
+        return WebData(name=name, path=data, kind=named or _archive(name))
     if table_suffix(data):
         of_urls = kind == "table" or "url" in _columns(data)
         return WebData(name=name, path=data, table=True) if of_urls else None
@@ -82,6 +103,11 @@ def recognise(data: str, kind: str | None) -> WebData | None:
                 f"Say what it is: --kind {' or '.join(KINDS)}.",
             )
     return WebData(name=name, path=data, kind=named)
+
+
+def _archive(name: str) -> ArchiveKind | None:
+    lowered = name.lower()
+    return next((k for k, suffixes in _ARCHIVES.items() if lowered.endswith(suffixes)), None)
 
 
 class _Seen(Exception):
@@ -132,4 +158,5 @@ def table_offers(table: str, ignore: Sequence[str]) -> Iterator[Offer]:
             licence=checked_text(where, licence, values.get(licence), MAX_NAME),
             language=checked_language(where, values.get("language")),
             channel=checked_channel(where, values.get("channel")),
+            feed=checked_text(where, "feed", values.get("feed"), MAX_NAME),
         )

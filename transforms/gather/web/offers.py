@@ -35,6 +35,7 @@ class Offer:
     text: str | None = None
     speaker: str | None = None
     channel: int | None = None
+    feed: str | None = None  # whose entry it is
     transcripts: tuple[feeds.Transcript, ...] = ()
 
 
@@ -74,7 +75,7 @@ def opened(kind: DocumentKind, body: bytes, base: str, name: str) -> Opened:
     """
     try:
         if kind == "feed":
-            return _feed(feeds.parse(body, base), name)
+            return _feed(feeds.parse(body, base), name, base or name)
         if kind == "sitemap":
             return _sitemap(links.of_sitemap(body, base), name)
         if kind == "page":
@@ -84,7 +85,7 @@ def opened(kind: DocumentKind, body: bytes, base: str, name: str) -> Opened:
         raise DocumentError(str(error)) from error
 
 
-def _feed(feed: feeds.Feed, name: str) -> Opened:
+def _feed(feed: feeds.Feed, name: str, known_as: str) -> Opened:
     offers = []
     for item in feed.items:
         place = f"{name}:{item.place}"
@@ -100,6 +101,7 @@ def _feed(feed: feeds.Feed, name: str) -> Opened:
                 title=item.title,
                 licence=item.licence or None,
                 language=item.language or None,
+                feed=known_as,
                 transcripts=item.transcripts,
             )
         )
