@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline import commits, device, hub_models, layout
 from pipeline import outline as outlines
+from pipeline.archives import found_in_archives
 from pipeline.commits import Ledger, ledger
 from pipeline.fetching import Fetching, found_on_web
 from pipeline.locks import phase_lock
@@ -183,7 +184,7 @@ class Curator:
         job = dataclasses.replace(job, hints=self.recipe.hints(phase))
         with phase_lock(self.store, *(lock or (phase, key)), self.run_id):
             few = planned < HERE_SECONDS if phase == "gather" else len(parts) == 1
-            if phase in ("gather", "fetch") and few:
+            if phase in ("gather", "fetch", "unpack") and few:
                 counted = self._here(job, parts)
             else:
                 count = self._worker_count(planned, len(parts))
@@ -267,7 +268,13 @@ class Curator:
             refetch=self.options.refetch,
             asked=self._asked,
         )
-        return list(not_only_drops(shown(data.name), iter(found_on_web(data, fetching))))
+        if data.archived:
+            found = found_in_archives(
+                data, fetching, lambda job, parts: self._work("unpack", job.key, job, parts)
+            )
+        else:
+            found = found_on_web(data, fetching)
+        return list(not_only_drops(shown(data.name), iter(found)))
 
     def _looks(
         self, key: str, wanted: set[str], parts: Sequence[Any]

@@ -98,7 +98,7 @@ class Resources(pydantic.BaseModel):
 
 
 PhaseName = Literal[
-    "fetch", "gather", "hear", "annotate", "measure", "select", "arrange", "compose"
+    "fetch", "unpack", "gather", "hear", "annotate", "measure", "select", "arrange", "compose"
 ]
 
 
@@ -175,7 +175,7 @@ def load_recipe(
 
     `known`: the steps by name; by default all that `transforms/` holds.
     """
-    return resolve(read(path), overrides, known)
+    return resolve(read(path), overrides, known, Path(path).absolute().parent)
 
 
 def from_canonical(value: Mapping[str, Any], known: Known | None = None) -> Recipe:
@@ -183,8 +183,16 @@ def from_canonical(value: Mapping[str, Any], known: Known | None = None) -> Reci
     return resolve(Node.of(value, Place("manifest")), (), known)
 
 
-def resolve(tree: Node, overrides: Sequence[str] = (), known: Known | None = None) -> Recipe:
-    """A recipe from the tree of its file. Raises `SettingsError` with every problem."""
+def resolve(
+    tree: Node,
+    overrides: Sequence[str] = (),
+    known: Known | None = None,
+    folder: Path | None = None,
+) -> Recipe:
+    """A recipe from the tree of its file. Raises `SettingsError` with every problem.
+
+    `folder`: where the recipe lies; with it, the data files that steps name are looked at.
+    """
     known = registry() if known is None else known
     problems: list[Problem] = []
     streams = {
@@ -197,7 +205,7 @@ def resolve(tree: Node, overrides: Sequence[str] = (), known: Known | None = Non
     steps = {}
     for name, found in streams.items():
         path: KeyPath = ("streams", name)
-        steps[name], wrong = _steps(path, found, known)
+        steps[name], wrong = _steps(path, found, known, folder)
         problems += wrong
         problems += misfits(places[name], path, found, steps[name], known)
     if head is None or problems:
@@ -213,7 +221,7 @@ def resolve(tree: Node, overrides: Sequence[str] = (), known: Known | None = Non
 
 
 def _steps(
-    path: KeyPath, found: list[Draft], known: Known
+    path: KeyPath, found: list[Draft], known: Known, folder: Path | None
 ) -> tuple[list[Step | None], list[Problem]]:
     """The models of a stream's drafts (`None` where one cannot be made), and what is wrong."""
     steps: list[Step | None] = []
@@ -227,5 +235,10 @@ def _steps(
         else:
             step, wrong = check(draft.settings, kind, inside)
             problems += wrong
+            if step is not None and folder is not None:
+                try:
+                    step = step.bound(folder)
+                except ValueError as error:
+                    problems.append(Problem(draft.place, dotted(inside), str(error)))
         steps.append(step)
     return steps, problems

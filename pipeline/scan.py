@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from pipeline import commits
 from pipeline import outline as outlines
+from pipeline.archives import found_in_archives
 from pipeline.commits import ledger
 from pipeline.curate import Options
 from pipeline.fetching import Fetching, found_on_web
@@ -93,7 +94,7 @@ def _found(store: Store, options: Options, crawl: Crawl) -> list[Found]:
         device="",
         observe=lambda kind, value: None,
     )
-    return found_on_web(data, known)
+    return found_in_archives(data, known, None) if data.archived else found_on_web(data, known)
 
 
 def _remembered(store: Store, key: str, wanted: set[str]) -> dict[str, Recording]:

@@ -16,7 +16,7 @@ from pydantic import Field
 from schemas.records import Drop, Recording
 from transforms.gather.digests import DigestMemory, FileChanged
 from transforms.gather.found import Fetched, Found, dropped
-from transforms.gather.web import failures
+from transforms.gather.web import failures, warcs
 from transforms.gather.web.settings import Web
 from transforms.step import Phase, Step
 
@@ -73,6 +73,7 @@ class Crawl(Step):
         "no_audio": "an entry of a feed that offers no audio",
         "document": "a feed, sitemap or page that cannot be read as one",
         "waiting": "its host asks to come later, or time ran out: run again",
+        **{code: text for code, text in warcs.REASONS.items() if code not in _OF_FILES},
         **{code: text for code, text in failures.REASONS.items() if code not in _OF_FILES},
     }
 

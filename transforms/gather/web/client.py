@@ -134,8 +134,10 @@ class Client:
         known: Known | None = None,
         limits: Limits | None = None,
         answered: Answered | None = None,
+        span: tuple[int, int] | None = None,
     ) -> Answer:
-        """Fetch a URL into a file, which is written anew. `answered` is told of each hop, when its
+        """Fetch a URL, or so many bytes of it from a first one (`span`), into a file, which is
+        written anew. `answered` is told of each hop, when its
         headers have come. Raises `FetchError`, and what `permit` raises; the file is then of no
         use."""
         bounds = limits or self._limits
@@ -144,7 +146,7 @@ class Client:
                 with path.open("wb") as file:
                     waiting = _off_the_clock(permit, deadline)
                     return await self._followed(
-                        url, file, waiting, known or Known(), bounds, answered
+                        url, file, waiting, known or Known(), bounds, answered, span
                     )
         except TimeoutError as error:
             raise FetchError("timeout", f"not done after {bounds.total:g} s") from error
@@ -157,11 +159,12 @@ class Client:
         known: Known,
         bounds: Limits,
         answered: Answered | None,
+        span: tuple[int, int] | None,
     ) -> Answer:
         hops: list[str] = []
         while True:
             await permit(url)
-            fetch = _Fetch(url, file, bounds, self._throttle, answered)
+            fetch = _Fetch(url, file, bounds, self._throttle, answered, span)
             location = await self._asked(fetch, known)
             if location is None:
                 return fetch.answer(tuple(hops))
@@ -235,8 +238,9 @@ class _Fetch:
         bounds: Limits,
         throttle: Callable[[int], Awaitable[None]] | None,
         answered: Answered | None,
+        span: tuple[int, int] | None,
     ) -> None:
-        self.url, self.bounds, self.answered = url, bounds, answered
+        self.url, self.bounds, self.answered, self._span = url, bounds, answered, span
         self._file, self._throttle = file, throttle
         self.begun = False  # a body was begun
         self._received = 0
@@ -255,7 +259,15 @@ class _Fetch:
         self._coding = coding
 
     def wishes(self, known: Known) -> Mapping[str, str]:
-        """Headers of the next request: for the rest of a body, or for one that has changed."""
+        """Headers of the next request: for a stretch, for the rest of a body, or for one that has
+        changed."""
+        if self._span is not None:
+            first, length = self._span
+            last = first + length - 1
+            return {
+                "Range": f"bytes={first + self._body.bytes}-{last}",
+                "Accept-Encoding": "identity",
+            }
         if self.begun:
             return {
                 "Range": f"bytes={self._body.bytes}-",
@@ -268,7 +280,7 @@ class _Fetch:
     def may_resume(self) -> bool:
         """Whether the rest of the body can be asked for, and be known to belong to its beginning:
         it came plain, the server gives ranges, and it has a strong validator."""
-        accepts = self._header("accept-ranges").lower() == "bytes"
+        accepts = self._span is not None or self._header("accept-ranges").lower() == "bytes"
         return self.begun and self._coding == "" and accepts and bool(self._validator())
 
     def _validator(self) -> str:
@@ -293,7 +305,9 @@ class _Fetch:
             return None
         coding = response.headers.get("Content-Encoding", "").strip().lower()
         coding = "" if coding == "identity" else coding
-        if status == 206 and self.begun:
+        if self._span is not None:
+            self._take_span(response, coding)
+        elif status == 206 and self.begun:
             if coding or not _continues(response.headers, self._body.bytes):
                 raise FetchError("bad_answer", "another range than was asked for", status)
         elif status == 200:
@@ -306,6 +320,20 @@ class _Fetch:
         self.begun = True
         await self._read(response)
         return None
+
+    def _take_span(self, response: "aiohttp.ClientResponse", coding: str) -> None:
+        """Judge the answer to a request for a stretch. A whole body is not read in its place: an
+        archive may be a thousand times its record."""
+        assert self._span is not None
+        if response.status == 200:
+            raise FetchError("bad_answer", "a whole body where a stretch was asked for", 200)
+        if response.status != 206:
+            raise of_status(response.status, _retry_after(response.headers.get("Retry-After", "")))
+        if coding or not _continues(response.headers, self._span[0] + self._body.bytes):
+            raise FetchError("bad_answer", "another range than was asked for", 206)
+        if not self.begun:
+            self._status = response.status
+            self._headers = tuple(response.headers.items())
 
     def _announced(self, response: "aiohttp.ClientResponse") -> None:
         """Refuse at once what says that it is too large."""
@@ -330,6 +358,9 @@ class _Fetch:
         if length is not None and received < length:
             raise FetchError("incomplete", f"{received} of {length} bytes")
         self._body.close()
+        if self._span is not None and self._body.bytes != self._span[1]:
+            what = f"{self._body.bytes} of {self._span[1]} bytes asked for"
+            raise FetchError("bad_answer", what, 206)
 
     def answer(self, hops: tuple[str, ...]) -> Answer:
         self._file.flush()

@@ -32,6 +32,8 @@ class Row:
     id: str
     url: str
     kind: Kind = "audio"  # what its body has to be
+    first: int = 0  # byte at which the stretch begins that is asked for
+    length: int = 0  # bytes of it; 0: the whole body
     state: State = "waiting"
     hops: int = 0  # redirects that led here, from hosts before
     attempts: int = 0
@@ -57,14 +59,23 @@ class Row:
             raise ValueError(f"a URL that is {self.state} and has the digest {self.sha256!r}")
 
 
-def row_id(url: Url) -> str:
-    """The id of a URL's row: a digest of its canonical form."""
-    return digest_of("url", url.text)
+Span = tuple[int, int]  # first byte, bytes
 
 
-def new(url: Url, kind: Kind = "audio", hops: int = 0) -> Row:
-    """A URL that waits."""
-    return Row(id=row_id(url), url=url.text, kind=kind, hops=hops)
+def row_id(url: Url, span: Span | None = None) -> str:
+    """The id of the row of a URL, or of a stretch of it: a digest of its canonical form."""
+    return digest_of("url", url.text, *(span or ()))
+
+
+def new(url: Url, kind: Kind = "audio", hops: int = 0, span: Span | None = None) -> Row:
+    """A URL, or a stretch of it, that waits."""
+    first, length = span or (0, 0)
+    return Row(id=row_id(url, span), url=url.text, kind=kind, hops=hops, first=first, length=length)
+
+
+def span_of(row: Row) -> Span | None:
+    """The stretch that a row asks for; None: the whole body."""
+    return (row.first, row.length) if row.length else None
 
 
 def host_of(row: Row) -> str:

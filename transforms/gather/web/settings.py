@@ -116,6 +116,11 @@ class Web(pydantic.BaseModel):
         description="Fetch no more than this many entries of DATA, the first in its order (off: "
         "all).",
     )
+    archive_base: str | None = Field(
+        default=None,
+        description="URL that the names of archives in lists and indexes are relative to (off: "
+        "the URL or folder of the list).",
+    )
     transcripts: bool = Field(
         default=True,
         description="Take published transcripts with times (WebVTT, SubRip) as given text.",

@@ -18,7 +18,7 @@ from transforms.gather.sniff import begins_like_audio
 from transforms.gather.web import optout
 from transforms.gather.web.client import MAX_REDIRECTS, Answer, Client, Known, Limits
 from transforms.gather.web.failures import FetchError
-from transforms.gather.web.frontier import REFUSALS, Row, host_of
+from transforms.gather.web.frontier import REFUSALS, Row, host_of, span_of
 from transforms.gather.web.pace import Host, PaceSettings, Turn
 from transforms.gather.web.permission import Permission
 from transforms.gather.web.urls import Url, canonical
@@ -166,7 +166,13 @@ class Round:
 
         try:
             answer = await self._client.fetch(
-                row_url, path, permit, known=known, limits=self._limits, answered=answered
+                row_url,
+                path,
+                permit,
+                known=known,
+                limits=self._limits,
+                answered=answered,
+                span=span_of(row),
             )
         except FetchError as error:
             if error.code == "busy":
