@@ -28,7 +28,7 @@ _fingerprints: dict[str, Any] = {}  # models are digested once per process
 
 
 def _fingerprint(step: Step) -> Any:
-    key = settings_digest(step)
+    key = settings_digest(step) + repr(step.__pydantic_private__)
     if key not in _fingerprints:
         _fingerprints[key] = step.fingerprint()
     return _fingerprints[key]

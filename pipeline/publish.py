@@ -8,6 +8,7 @@ import dataclasses
 from typing import Any
 
 from pipeline import layout
+from pipeline.contamination import contamination_files
 from pipeline.curate import RunResult, pointer
 from pipeline.listed import write_sources
 from pipeline.phases.form import form_of
@@ -76,6 +77,9 @@ def publish(store: Store, result: RunResult, summary: RunSummary) -> dict[str, s
     store.replace(report_name(result), render_html(summary).encode())
     write_sources(store, result)
     for name, data in manifest_files(_manifest(result, summary)).items():
+    verdicts = write_verdicts(store, result)
+    for name, data in contamination_files(summary.evaluation_sets).items():
+        store.replace(f"{folder}/{name}", data)
         store.replace(f"{folder}/{name}", data)
     store.replace(layout.run_pointer(_pointer_name(result)), pointer(result))
     return {

@@ -17,7 +17,8 @@ import importlib
 import pkgutil
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Literal, Protocol
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -113,6 +114,13 @@ class Step(pydantic.BaseModel):
     def name(cls) -> str:
         """The name in a recipe: the file's name."""
         return cls.__module__.rsplit(".", 1)[-1]
+
+    def bound(self, folder: Path) -> Self:
+        """This step in a recipe that lies in `folder`, from which paths of data files start.
+
+        Raises `ValueError` where a file that it names cannot be used.
+        """
+        return self
 
     def fingerprint(self) -> Any:
         """What of this step, beyond its settings, changes its results: model files' digests,

@@ -26,6 +26,7 @@ class Limits:
     chunks_per_document: int = 24
     share_rows: int = 16  # the rest is summed into one row
     shards: int = 100
+    leaks_per_set: int = 20
     preview_seconds: float = 12.0  # of audio per clip
     audio_bytes: int = 24_000_000  # of FLAC in the whole file; base64 adds a third
 
@@ -195,6 +196,34 @@ class ShardRow:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class LeakedItem:
+    """An evaluation item that clips share words or sound with, by the strongest hit of a kind."""
+
+    item: str
+    kind: str  # "ngram" | "fuzzy" | "audio"
+    score: float  # words in common; similarity; share that is heard
+    clip: str
+    clips: int  # with such a hit
+    seconds: float  # of them
+    shared: str
+    context: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SetHits:
+    """What a stream shares with an evaluation set."""
+
+    stream: str
+    name: str
+    dropped: bool  # clips with a hit left; else they are noted
+    items: int
+    out_of_reach: int  # items without a text that is long enough to be found
+    flagged: int  # items with a hit of any kind
+    clips: int
+    leaks: tuple[LeakedItem, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Totals:
     """The run in a few numbers."""
 
@@ -235,6 +264,7 @@ class RunSummary:
     dropped: tuple[DroppedCard, ...] = ()
     documents: tuple[DocumentCard, ...] = ()
     shards: tuple[ShardRow, ...] = ()
+    evaluation_sets: tuple[SetHits, ...] = ()  # that were compared with
     notices: tuple[str, ...] = ()  # anything else people must know, one sentence each
     limits: Limits = Limits()
 
