@@ -51,6 +51,7 @@ _COSTS = {
     "diarize/resemblyzer": Cost(0.0035, 490_000_000),
     "diarize/one": Cost(0.0),
     "diarize/given": Cost(0.0),
+    "cues": Cost(0.0003),
     "transcribe/given": Cost(0.00001),
     "transcribe/pocketsphinx": Cost(0.28, 97_000_000),
     "snr": Cost(0.0003),
