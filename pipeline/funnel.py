@@ -6,7 +6,8 @@ hold. The law of conservation is checked here once more, over the whole run.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -158,19 +159,24 @@ def _crawl(stream: StreamResult) -> FunnelRow:
     )
 
 
-def _unnamed(store: Store, stream: StreamResult) -> list[DropCount]:
-    """Speech of channels that no row names, of recordings whose rows name channels."""
+def unnamed_segments(store: Store, stream: StreamResult) -> Iterator[tuple[dict[str, Any], float]]:
+    """Segments of channels that no row names, of recordings whose rows name channels; each with
+    its seconds."""
     named: dict[str, set[int | None]] = {}
     for task in stream.census.tasks.values():
         named.setdefault(task.recording, set()).add(task.channel)
     partly = {name: channels for name, channels in named.items() if None not in channels}
-    lengths = []
     for name, mine in sorted(stream.heard.commits_of(sorted(partly)).items()):
-        fields = ["recording", "channel", "start", "end", "rate"]
+        fields = ["id", "recording", "channel", "start", "end", "rate"]
         for row in commits.column(store, name, "row", fields).to_pylist():
             if row["recording"] in mine and row["channel"] not in partly[row["recording"]]:
                 span = frames(row["end"], row["rate"]) - frames(row["start"], row["rate"])
-                lengths.append(span / row["rate"])
+                yield row, span / row["rate"]
+
+
+def _unnamed(store: Store, stream: StreamResult) -> list[DropCount]:
+    """What these come to."""
+    lengths = [seconds for _, seconds in unnamed_segments(store, stream)]
     if not lengths:
         return []
     reason = "channel_not_named"

@@ -1,6 +1,6 @@
-"""What a finished run leaves for people and readers: manifest, data card, Croissant, report.
+"""What a finished run leaves for people and readers: manifest, card, Croissant, report, ledger.
 
-The manifest goes last: a folder of shards without one is not a set. All four are functions of the
+The manifest goes last: a folder of shards without one is not a set. All are functions of the
 commits, so a run that finds everything done writes the same bytes again.
 """
 
@@ -16,6 +16,7 @@ from pipeline.report.card import render_card
 from pipeline.report.content import FunnelRow, RunSummary
 from pipeline.report.croissant import render_croissant
 from pipeline.report.page import render_html
+from pipeline.verdicts import write_verdicts
 from schemas.manifest import NAME, Manifest, manifest_files
 from schemas.store import Store
 
@@ -76,10 +77,10 @@ def publish(store: Store, result: RunResult, summary: RunSummary) -> dict[str, s
     store.replace(f"{folder}/croissant.json", render_croissant(summary).encode())
     store.replace(report_name(result), render_html(summary).encode())
     write_sources(store, result)
-    for name, data in manifest_files(_manifest(result, summary)).items():
     verdicts = write_verdicts(store, result)
     for name, data in contamination_files(summary.evaluation_sets).items():
         store.replace(f"{folder}/{name}", data)
+    for name, data in manifest_files(_manifest(result, summary)).items():
         store.replace(f"{folder}/{name}", data)
     store.replace(layout.run_pointer(_pointer_name(result)), pointer(result))
     return {
@@ -87,4 +88,5 @@ def publish(store: Store, result: RunResult, summary: RunSummary) -> dict[str, s
         "manifest": f"{folder}/{NAME}",
         "data card": f"{folder}/README.md",
         "report": report_name(result),
+        "verdicts": verdicts,
     }

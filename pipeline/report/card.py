@@ -297,6 +297,8 @@ def _limits(run: RunSummary) -> str:
         "found): a speaker who has no given name may stand in two splits.",
         "Shares and hours count kept clips, histograms in the report every clip that was judged; "
         "the funnel says what is missing and why.",
+        "What became of every single clip, and of all that left before there were clips, stands "
+        f"in {code('verdicts.parquet')} beside the report, which is not a part of this folder.",
     ]
     if run.smoke():
         lines.insert(0, "A part of the text is smoke quality (see the warning above).")
