@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.ablation.counting import counted, steps_of
-from trainer.ablation.study import Moment, step_of
+from trainer.ablation.moments import Moment, step_of
 from trainer.beginning import initial_decoder
 from trainer.config import Config, Stop, of_json
 from trainer.distributed import ranks

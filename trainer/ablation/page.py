@@ -22,7 +22,10 @@ from trainer.ablation.tables import (
     read_rows,
 )
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
+    "form-action 'none'"
+)
 CSS = """
 :root { color-scheme: light dark; --ink: #1d2327; --soft: #59636b; --ground: #fbfbf9;
   --line: #d8dbd8; --good: #2b6e3f; --bad: #a3261d; --card: #ffffff; }

@@ -7,7 +7,8 @@ import math
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from trainer.ablation.results import ArmResult, ClaimResult, StudyResult
+from trainer.ablation.checks import ArmResult
+from trainer.ablation.results import ClaimResult, StudyResult
 
 WIDTH, LEFT, RIGHT = 760, 190, 24
 ROW = 30

@@ -13,13 +13,13 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 from pydantic import Field
 
+from trainer.ablation.moments import Moment, share_of
 from trainer.evaluate import EvaluationSettings
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 CONTROLS = ("same", "permuted_audio", "text_only")
 
 Value = Any  # of a setting: what YAML holds; checked by what it is a setting of
-Moment = int | str  # a step, a share of the run ("25%"), or "end"
 
 
 class _Settings(pydantic.BaseModel):
@@ -241,29 +241,6 @@ class Study(_Settings):
     def names(self) -> tuple[str, ...]:
         """Every arm: those of the claims, the controls, those beside."""
         return (*self.arms, *self.of_controls(), *self.beside)
-
-
-def share_of(moment: Moment) -> float | None:
-    """The share of the run that a moment is, or None for a step. Raises `ValueError`."""
-    if isinstance(moment, int) and not isinstance(moment, bool):
-        if moment < 0:
-            raise ValueError(f"step {moment} is below 0")
-        return None
-    if moment == "end":
-        return 1.0
-    text = str(moment)
-    if text.endswith("%") and text[:-1].isdecimal() and 0 <= int(text[:-1]) <= 100:
-        return int(text[:-1]) / 100
-    raise ValueError(f'{moment!r} is no moment: write a step, a share such as "25%", or end')
-
-
-def step_of(moment: Moment, steps: int) -> int:
-    """The update after which a moment of a run of `steps` lies."""
-    share = share_of(moment)
-    if share is None:
-        assert isinstance(moment, int)
-        return moment
-    return round(share * steps)
 
 
 def _known(name: str, names: list[str], where: str) -> None:

@@ -5,7 +5,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from trainer.ablation.results import ArmResult, Check, ClaimResult, StudyResult
+from trainer.ablation.checks import ArmResult, Check
+from trainer.ablation.results import ClaimResult, StudyResult
 from trainer.ablation.statistics import LEAST_SEEDS, Interval
 
 OVER_SEEDS = "paired by seed; t interval and sign-flip permutation over seeds; Holm over the claims"

@@ -2,8 +2,12 @@
 
 import json
 import re
+import shutil
+import subprocess
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.trainer.ablation.made_cells import cell, cells, study
 from trainer.ablation.page import POLICY, page
@@ -118,3 +122,24 @@ def test_results_are_plain_json():
     assert plain["claims"][0]["verdict"] == "shown"
     assert plain["claims"][0]["compared"]["differences"]["1"] == pytest.approx(0.3, abs=0.02)
     assert plain["study"]["name"] == "made"
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
+@pytest.mark.parametrize("width", [500, 1300])
+def test_a_browser_shows_the_page_without_a_complaint(tmp_path, width):
+    path, shot = tmp_path / "report.html", tmp_path / "shot.png"
+    path.write_text(page(found_of(cells(LEVELS))), "utf-8")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars"]
+    flags += [f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr"]
+    flags += [f"--window-size={width},2600", f"--screenshot={shot}", path.as_uri()]
+    ended = subprocess.run(
+        [str(CHROMIUM), *flags], capture_output=True, text=True, timeout=90, check=True
+    )
+    assert "CONSOLE" not in ended.stderr, ended.stderr
+    image = np.asarray(Image.open(shot).convert("RGB")).reshape(-1, 3)
+    for colour in ((0x1B, 0x6C, 0xA8), (0x2B, 0x6E, 0x3F)):  # plots, and controls that hold
+        assert np.sum((image == colour).all(axis=1)) > 300

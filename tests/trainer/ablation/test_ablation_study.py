@@ -7,8 +7,8 @@ import pytest
 
 from schemas.settings import SettingsError
 from tests.trainer.ablation.made_cells import STUDY, study, written
+from trainer.ablation.moments import step_of
 from trainer.ablation.plan import OTHER_ORDER, plan
-from trainer.ablation.study import step_of
 
 ROOT = Path(__file__).resolve().parents[3]
 SETS = {
