@@ -378,6 +378,7 @@ class Curator:
             mask=line.mask,
             select_key=select_key,
             hear_key=line.hear_key,
+            measures=line.measures,
             **self._common(key),
         )
         known = ledger(self.store, "arrange", key)

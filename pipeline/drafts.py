@@ -27,7 +27,7 @@ Known = Mapping[str, type[Step]]
 
 # Put in with its defaults where a stream does not name it: at the end of its phase or its start.
 IMPLIED = ("decode", "split")
-HEAD = ("name", "seed", "shards", "resources", "offline")
+HEAD = ("name", "seed", "shards", "balance", "resources", "offline")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

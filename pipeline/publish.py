@@ -8,6 +8,7 @@ import dataclasses
 from typing import Any
 
 from pipeline import layout
+from pipeline.balance import balance_files
 from pipeline.contamination import contamination_files
 from pipeline.curate import RunResult, pointer
 from pipeline.listed import write_sources
@@ -78,6 +79,8 @@ def publish(store: Store, result: RunResult, summary: RunSummary) -> dict[str, s
     store.replace(report_name(result), render_html(summary).encode())
     write_sources(store, result)
     verdicts = write_verdicts(store, result)
+    for name, data in balance_files(summary.coverage, summary.weights).items():
+        store.replace(f"{folder}/{name}", data)
     for name, data in contamination_files(summary.evaluation_sets).items():
         store.replace(f"{folder}/{name}", data)
     for name, data in manifest_files(_manifest(result, summary)).items():

@@ -14,8 +14,9 @@ from typing import Any, Literal, Self
 
 import pydantic
 
+from pipeline.balance import Balance
 from pipeline.drafts import Draft, Known, apply, paths, streams_of, streams_place, with_implied
-from pipeline.fit import misfits
+from pipeline.fit import ROW_COLUMNS, misfits
 from schemas.problems import KeyPath
 from schemas.settings import (
     Node,
@@ -120,6 +121,9 @@ class RecipeHead(pydantic.BaseModel):
     resources: dict[PhaseName, Resources] = pydantic.Field(
         default_factory=dict, description="What the workers of a phase need, on a cluster"
     )
+    balance: Balance | None = pydantic.Field(
+        None, description="Weights of documents for the trainer, and coverage (in no key; none)"
+    )
     offline: bool = pydantic.Field(
         False,
         description="Models named by hub ids that are not on this machine are an error; else they "
@@ -137,6 +141,7 @@ class Recipe:
     shards: ShardSettings
     resources: Mapping[str, Resources] = dataclasses.field(default_factory=dict)
     offline: bool = False
+    balance: Balance | None = None
 
     def hints(self, phase: str) -> dict[str, str]:
         """Beam's resource hints for the workers of a phase; {} for none."""
@@ -161,6 +166,7 @@ class Recipe:
                 phase: one.model_dump(mode="json") for phase, one in sorted(self.resources.items())
             },
             "offline": self.offline,
+            **({"balance": self.balance.model_dump(mode="json")} if self.balance else {}),
         }
 
     def text(self) -> str:
@@ -208,6 +214,17 @@ def resolve(
         steps[name], wrong = _steps(path, found, known, folder)
         problems += wrong
         problems += misfits(places[name], path, found, steps[name], known)
+    balance = None if head is None else head.balance
+    if balance is not None:
+        place = tree.child("balance")
+        try:
+            balance = balance if folder is None else balance.bound(folder)
+            found = {name: [step for step in all_ if step] for name, all_ in steps.items()}
+            wrong_with = balance.misfit(found, sorted(ROW_COLUMNS))
+        except ValueError as error:
+            wrong_with = str(error)
+        if wrong_with and not problems:
+            problems.append(Problem(place.place if place else tree.place, "balance", wrong_with))
     if head is None or problems:
         raise SettingsError(problems)
     return Recipe(
@@ -217,6 +234,7 @@ def resolve(
         shards=head.shards,
         resources=head.resources,
         offline=head.offline,
+        balance=balance,
     )
 
 

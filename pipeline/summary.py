@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import commits, keys
+from pipeline.balance import balanced, weights_bytes
 from pipeline.commits import Preview
 from pipeline.contamination import set_hits
 from pipeline.curate import RunResult, StreamResult
@@ -115,6 +116,7 @@ def summarize(
         kept_cards += show.kept(verdicts, picked)
         dropped_cards += show.dropped(verdicts, picked, result.recipe.seed)
         documents += _documents(store, stream, result.recipe.seed, limits)
+    balanced_run = balanced(store, result)
     return RunSummary(
         name=result.recipe.name,
         recipe=recipe_text,
@@ -149,6 +151,8 @@ def summarize(
             for entry in result.shards
         ),
         evaluation_sets=set_hits(store, result),
+        coverage=None if balanced_run is None else balanced_run[0],
+        weights=None if balanced_run is None else weights_bytes(balanced_run[1]),
         notices=tuple(_notices(store, result)),
         limits=limits,
     )

@@ -6,11 +6,12 @@ from collections import Counter
 from typing import Any, ClassVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline import commits
 from pipeline.commits import Content, Done, Tally
 from pipeline.phases.measure import clips_of
-from pipeline.phases.rows import Block, TaskRows
+from pipeline.phases.rows import Block, TaskRows, kept_rows
 from pipeline.phases.select import read_verdicts
 from pipeline.simple import SimpleJob
 from pipeline.work import ConservationError
@@ -22,7 +23,10 @@ from transforms.compose.documents import About
 from transforms.compose.interleave import Interleave
 from transforms.compose.mask import Mask
 from transforms.compose.masking import Masks
+from transforms.measure.topic import Topic
+from transforms.step import Measure
 
+TOPIC = "topic.label"
 ROWS = 2  # of the columns of `Arranged`: rows of another number are made again
 
 
@@ -48,6 +52,7 @@ class ArrangeJob(SimpleJob):
     mask: Mask | None = None
     select_key: str
     hear_key: str  # what the samples are: part of the content
+    measures: tuple[Measure, ...] = ()  # of the stream: one of them may tell topics
 
     def run_part(self, part: Block) -> None:
         verdicts = read_verdicts(self.store, self.select_key, [part.id])
@@ -58,12 +63,13 @@ class ArrangeJob(SimpleJob):
             )
             if kept
         }
+        topics = self._topics(part)
         documents: list[Arranged] = []
         drops: list[Drop] = []
         done: list[Done] = []
         tallies: list[Tally] = []
         for task in part.tasks:
-            found = self._documents(task, split_of)
+            found = self._documents(task, split_of, topics)
             made = [item for item in found if isinstance(item, Document)]
             left = [item for item in found if isinstance(item, Drop)]
             tallies += _conserved(self, task, made, left, split_of)
@@ -91,7 +97,17 @@ class ArrangeJob(SimpleJob):
             audio=has_audio(document),
         )
 
-    def _documents(self, task: TaskRows, split_of: dict[str, str]) -> list[Any]:
+    def _topics(self, part: Block) -> dict[str, str]:
+        """The topic of each clip that has one."""
+        if not any(isinstance(measure, Topic) for measure in self.measures):
+            return {}
+        rows = kept_rows(self.store, part, self.measures, ["id", TOPIC])
+        known = rows.filter(pc.is_valid(rows[TOPIC]))
+        return dict(zip(known["id"].to_pylist(), known[TOPIC].to_pylist(), strict=True))
+
+    def _documents(
+        self, task: TaskRows, split_of: dict[str, str], topics: dict[str, str]
+    ) -> list[Any]:
         clips = clips_of(self.store, task.clips).get(task.task, ())
         kept = {clip.id for clip in clips if clip.id in split_of}
         splits = {split_of[name] for name in kept}
@@ -111,6 +127,7 @@ class ArrangeJob(SimpleJob):
             source=task.source,
             seed=self.seed,
             masks=masks,
+            topics=topics,
         )
         return [*unfit, *self.interleave.documents(clips, kept, about)]
 

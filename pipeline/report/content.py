@@ -224,6 +224,39 @@ class SetHits:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class GroupRow:
+    """One group of documents: how much there is and should be, and how often it is shown."""
+
+    name: str  # "" where nothing could be said
+    documents: int
+    seconds: float
+    share: float  # of the labelled seconds; 0 of the group without a label
+    reference: float | None  # share of the reference; None without one
+    epochs: float  # weight of its documents
+
+    @property
+    def gap(self) -> float | None:
+        """How much of the whole is missing (above 0) against the reference."""
+        return None if self.reference is None else self.reference - self.share
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Coverage:
+    """Shares of the documents to train on by one label, beside those of a reference."""
+
+    by: str  # column
+    method: str  # of the weights
+    rows: tuple[GroupRow, ...]  # the largest gap first, or the largest group
+    smoothing: float
+    kl: float | None  # KL(reference || documents), bits; None without a reference
+    js: float | None  # Jensen-Shannon, bits
+    reference_texts: int
+    budget_seconds: float
+    shown_seconds: float  # by these weights; less than the budget where caps allow no more
+    smoke: bool  # labels are of smoke quality
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Totals:
     """The run in a few numbers."""
 
@@ -265,6 +298,8 @@ class RunSummary:
     documents: tuple[DocumentCard, ...] = ()
     shards: tuple[ShardRow, ...] = ()
     evaluation_sets: tuple[SetHits, ...] = ()  # that were compared with
+    coverage: Coverage | None = None
+    weights: bytes | None = None  # of documents, as the file holds them
     notices: tuple[str, ...] = ()  # anything else people must know, one sentence each
     limits: Limits = Limits()
 

@@ -5,7 +5,7 @@ scores look like against the thresholds, who speaks, what was kept, what was los
 will see, and how it was made.
 """
 
-from pipeline.report import cards, charts, documents, figures, leaks, tables
+from pipeline.report import cards, charts, coverage, documents, figures, leaks, tables
 from pipeline.report.content import RunSummary
 from pipeline.report.markup import Child, Html, preformatted, tag
 from pipeline.report.style import CSS
@@ -29,6 +29,9 @@ def render_html(run: RunSummary) -> str:
         else None,
         _section("documents", "Documents and their interleaving", *_documents(run))
         if run.documents
+        else None,
+        _section("coverage", "Coverage and weights", *coverage.tables_of(run.coverage, run.limits))
+        if run.coverage
         else None,
         _section("leaks", "Evaluation sets", *leaks.tables_of(run))
         if run.evaluation_sets

@@ -9,7 +9,7 @@ still follow one another, and the gap of the later is negative by the overlap.
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Literal
 
@@ -29,7 +29,8 @@ class About:
     split: str
     licence: str
     source: str  # uri
-    topic: str = ""
+    topic: str = ""  # where no clip has one
+    topics: Mapping[str, str] = dataclasses.field(default_factory=dict)  # clip id -> topic
     language: str = ""  # where no clip has one
     seed: int = 0  # of the recipe: for a materialised interleaving
     masks: Masks = dataclasses.field(default_factory=dict)  # of the clips that hold personal data
@@ -145,7 +146,7 @@ def _close(
         split=about.split,
         recording=found[0].recording,
         language=_language(found, about.language),
-        topic=about.topic,
+        topic=_topic(found, about.topics, about.topic),
         licence=about.licence,
         source=about.source,
         rate=found[0].rate,
@@ -166,6 +167,15 @@ def _language(found: Sequence[Clip], default: str) -> str:
         if clip.language:
             count[clip.language] += _length(clip)
     return min(count, key=lambda code: (-count[code], code), default=default)
+
+
+def _topic(found: Sequence[Clip], topics: Mapping[str, str], default: str) -> str:
+    """The topic of the most frames; ties go to the first in the alphabet."""
+    count: Counter[str] = Counter()
+    for clip in found:
+        if clip.id in topics:
+            count[topics[clip.id]] += _length(clip)
+    return min(count, key=lambda name: (-count[name], name), default=default)
 
 
 def _chunks(

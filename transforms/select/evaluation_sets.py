@@ -45,8 +45,11 @@ class Item:
     sounds: tuple[Path, ...] = ()
 
 
-def files_of(patterns: Sequence[str], folder: Path) -> tuple[Path, ...]:
-    """The files that globs name, those without a root from `folder`, sorted.
+def files_of(
+    patterns: Sequence[str], folder: Path, more: Sequence[str] = ()
+) -> tuple[Path, ...]:
+    """The files that globs name, those without a root from `folder`, sorted. `more`: endings that
+    are welcome beside those of evaluation sets.
 
     Raises `EvaluationSetError` for a pattern that nothing matches and for files of other kinds.
     """
@@ -57,13 +60,13 @@ def files_of(patterns: Sequence[str], folder: Path) -> tuple[Path, ...]:
         files = [name for name in names if name.is_file()]
         if not files:
             raise EvaluationSetError(
-                f"against: {pattern!r} matches no file (looked for {whole}); correct the path, "
+                f"{pattern!r} matches no file (looked for {whole}); correct the path, "
                 "which starts from the recipe's folder unless it is absolute"
             )
         for file in files:
-            if file.suffix not in ENDINGS:
+            if file.suffix not in (*ENDINGS, *more):
                 raise EvaluationSetError(
-                    f"against: {file} is no evaluation set: it must end in {', '.join(ENDINGS)}"
+                    f"{file} cannot be read: its name must end in {', '.join((*ENDINGS, *more))}"
                 )
         found.update(file.resolve() for file in files)
     ordered = tuple(sorted(found))
@@ -72,7 +75,7 @@ def files_of(patterns: Sequence[str], folder: Path) -> tuple[Path, ...]:
         other = named.setdefault(set_name(file), file)
         if other != file:
             raise EvaluationSetError(
-                f"against: {other} and {file} would both be the set {set_name(file)!r}; rename one"
+                f"{other} and {file} would both be the set {set_name(file)!r}; rename one"
             )
     return ordered
 

@@ -123,7 +123,7 @@ def test_globs_start_from_the_folder_and_missing_files_are_errors(tmp_path: Path
     with pytest.raises(EvaluationSetError, match=r"'evals/\*.csv' matches no file"):
         files_of(["evals/*.csv"], tmp_path)
     (tmp_path / "x.csv").write_text("a")
-    with pytest.raises(EvaluationSetError, match=r"x\.csv is no evaluation set"):
+    with pytest.raises(EvaluationSetError, match=r"x\.csv cannot be read"):
         files_of(["x.csv"], tmp_path)
 
 
