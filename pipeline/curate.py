@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pipeline import commits, device, hub_models, layout
+from pipeline import commits, device, hub_models, layout, suppression
 from pipeline import outline as outlines
 from pipeline.archives import found_in_archives
 from pipeline.commits import Ledger, ledger
@@ -222,7 +222,8 @@ class Curator:
             gathering.forget(self.store, key)
         refuse_nested(self.options)
         generation = gathering.generation(self.store, key)
-        found = self._found(line)
+        listed = suppression.suppressed(self.store)
+        found = suppression.heeded(listed, self._found(line))
         refuse_mixed_channels(line, [item.source for item in found])
         looks = {
             place: look_id(item.path, generation)
@@ -247,9 +248,8 @@ class Curator:
         self._work("gather", key, job, parts, lock=("hear", line.hear_key))
         commits.compact(self.store, "gather", key)
         answers = self._looks(key, {n for n in looks.values() if n}, parts)
-        return census(
-            [(item, _answer(line, item, looks.get(p), answers)) for p, item in enumerate(found)]
-        )
+        told = [(item, _answer(line, item, looks.get(p), answers)) for p, item in enumerate(found)]
+        return census([(item, suppression.heeded_bytes(listed, item, a)) for item, a in told])
 
     def _found(self, line: StreamOutline) -> list[Found]:
         """The items of DATA: files that are there, or that were fetched first."""

@@ -7,6 +7,7 @@ a drop that says why not; from there on it is a recording like any other.
 """
 
 import dataclasses
+import functools
 import ipaddress
 import socket
 import time
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from pipeline import suppression
 from pipeline.phases.fetch import FetchJob, FetchPart, Queue, body_name, fetch_key, frontier, keep
 from schemas.ids import digest_of
 from schemas.records import Cue, Source, source_id
@@ -23,12 +25,14 @@ from transforms.gather.crawl import Crawl
 from transforms.gather.cue_files import CueError, read_cues
 from transforms.gather.found import DataError, Found, dropped
 from transforms.gather.sniff import begins_like_audio
+from transforms.gather.suppressed import Entry, Suppressed
 from transforms.gather.web.data import WebData, table_offers
 from transforms.gather.web.failures import FetchError
 from transforms.gather.web.frontier import (
     Kind,
     Row,
     Span,
+    by_this_clock,
     groups,
     host_of,
     new,
@@ -82,9 +86,13 @@ class Fetching:
     def _fetched(self, wanted: dict[str, Row]) -> dict[str, Row]:
         """Rounds until every URL has ended, or has to wait for too long."""
         self._refuse_strangers(wanted.values())
-        state = self._known(wanted)
+        state = self._heeded(self._known(wanted))
         if self.refetch:
-            again = (row for name, row in state.items() if name not in self.asked)
+            again = (
+                row
+                for name, row in state.items()
+                if name not in self.asked and row.reason != "suppressed"
+            )
             fresh = [
                 dataclasses.replace(r, state="waiting", attempts=0, not_before=0) for r in again
             ]
@@ -92,7 +100,7 @@ class Fetching:
         self.asked.update(state)
         waited, number = 0.0, 0
         while self.run is not None:
-            state |= self._known(self._targets(state))
+            state |= self._heeded(self._known(self._targets(state)))
             now = time.time()
             waiting = [row for _, row in sorted(state.items()) if row.state == "waiting"]
             due = [row for row in waiting if row.not_before <= now]
@@ -104,15 +112,61 @@ class Fetching:
                 time.sleep(left)
                 waited += left
                 continue
-            keep(state, self._round(due, number))
+            after = {row.id: row for row in self._round(due, number)}
+            self._note_opt_outs(after.values())
+            keep(state, self._heeded(after).values())
             number += 1
         return state
+
+    @functools.cached_property
+    def _suppressed(self) -> Suppressed:
+        return suppression.suppressed(self.store)
+
+    def _heeded(self, rows: Mapping[str, Row]) -> dict[str, Row]:
+        """Rows, those that the suppression list speaks of as refused.
+
+        What opted out is asked again by `--refetch` alone; what a user does not want, never.
+        """
+        listed = self._suppressed
+        if not listed:
+            return dict(rows)
+
+        def refused(row: Row) -> bool:
+            if listed.url(row.url) or (row.final_url and listed.url(row.final_url)):
+                return True
+            if row.sha256 and listed.recording(row.sha256):
+                return True
+            return row.state == "waiting" and row.url in listed.opted and not self.refetch
+
+        return {name: _suppressed(row) if refused(row) else row for name, row in rows.items()}
+
+    def _note_opt_outs(self, rows: Iterable[Row]) -> None:
+        """Put what opted out on the list, and take off what does so no longer."""
+        listed = self._suppressed.opted
+        lines = []
+        for row in rows:
+            out = row.reason == "opt_out"
+            if out != (row.url in listed) and (out or row.sha256):
+                why = row.detail if out else ""
+                lines.append(
+                    Entry(
+                        kind="url",
+                        value=row.url,
+                        by="opt_out",
+                        why=why,
+                        since=row.ended,
+                        lifted=not out,
+                    )
+                )
+        if lines:
+            suppression.add(self.store, lines)
 
     def _known(self, wanted: Mapping[str, Row]) -> dict[str, Row]:
         if not wanted:
             return {}
         known = frontier(self.store, fetch_key(), wanted)
-        return {name: known.get(name, row) for name, row in wanted.items()}
+        now = time.time()
+        return {name: by_this_clock(known.get(name, row), now) for name, row in wanted.items()}
 
     def _targets(self, state: Mapping[str, Row]) -> dict[str, Row]:
         """Where moved URLs lead, as far as that is not among them."""
@@ -126,6 +180,7 @@ class Fetching:
         return found
 
     def _round(self, due: Sequence[Row], number: int) -> list[Row]:
+        due = [dataclasses.replace(row, turn=row.turn + 1) for row in due]
         parts = self._parts(due, number)
         job = FetchJob(
             key=fetch_key(),
@@ -201,6 +256,12 @@ class Fetching:
                 "Fetch to a local OUT.",
             )
         return str(path)
+
+
+def _suppressed(row: Row) -> Row:
+    return dataclasses.replace(
+        row, state="refused", reason="suppressed", detail="", sha256="", bytes=0, moved_to=""
+    )
 
 
 def found_on_web(data: WebData, fetching: Fetching) -> list[Found]:

@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 
-from pipeline import commits
+from pipeline import commits, suppression
 from pipeline import outline as outlines
 from pipeline.archives import found_in_archives
 from pipeline.commits import ledger
@@ -45,7 +45,8 @@ def scan_data(store: Store, options: Options, crawl: Crawl) -> Scan:
     """List DATA, and know or estimate how much audio each file is."""
     key = outlines.gather_key()
     generation = gathering.generation(store, key) + int(options.rehash)
-    found = _found(store, options, crawl)
+    listed = suppression.suppressed(store)
+    found = suppression.heeded(listed, _found(store, options, crawl))
     looks = {
         place: look_id(item.path, generation)
         for place, item in enumerate(found)
@@ -74,7 +75,7 @@ def scan_data(store: Store, options: Options, crawl: Crawl) -> Scan:
             )
             pairs.append((item, gone))
         elif name in remembered:
-            pairs.append((item, remembered[name]))
+            pairs.append((item, suppression.heeded_bytes(listed, item, remembered[name])))
         else:
             pairs.append((item, _stand_in(item, name, sizes[name], seconds[name])))
     return Scan(census(pairs), sizes, len(remembered), probed, len(new) - probed)

@@ -174,8 +174,12 @@ def keep(found: dict[str, Row], rows: Iterable[Row]) -> None:
     """Put rows in, where they are newer than what is there."""
     for row in rows:
         old = found.get(row.id)
-        if old is None or (row.ended, row.attempts) >= (old.ended, old.attempts):
+        if old is None or _age(row) >= _age(old):
             found[row.id] = row
+
+
+def _age(row: Row) -> tuple[int, int, int]:
+    return row.turn, row.ended, row.attempts
 
 
 def _rows(store: Store, name: str) -> Iterable[Mapping[str, object]]:

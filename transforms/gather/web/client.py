@@ -293,7 +293,7 @@ class _Fetch:
     async def take(self, response: "aiohttp.ClientResponse") -> str | None:
         """Take an answer: write its body, or give the location that it redirects to."""
         status = response.status
-        retry = _retry_after(response.headers.get("Retry-After", ""))
+        retry = _retry_after(response.headers)
         if status in (301, 302, 303, 307, 308):
             location = response.headers.get("Location", "")
             if not location:
@@ -328,7 +328,7 @@ class _Fetch:
         if response.status == 200:
             raise FetchError("bad_answer", "a whole body where a stretch was asked for", 200)
         if response.status != 206:
-            raise of_status(response.status, _retry_after(response.headers.get("Retry-After", "")))
+            raise of_status(response.status, _retry_after(response.headers))
         if coding or not _continues(response.headers, self._span[0] + self._body.bytes):
             raise FetchError("bad_answer", "another range than was asked for", 206)
         if not self.begun:
@@ -404,16 +404,28 @@ def _continues(headers: Mapping[str, str], first: int) -> bool:
     return headers.get("Content-Range", "").lower().startswith(f"bytes {first}-")
 
 
-def _retry_after(text: str) -> float | None:
-    """Seconds of a Retry-After header, given as seconds or as a date; None where it is neither."""
-    text = text.strip()
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds of a Retry-After header, given as seconds or as a date; None where it is neither.
+
+    A date is counted from the server's own `Date`, so that a clock that is wrong, there or here,
+    makes no wait longer or shorter.
+    """
+    text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), MAX_RETRY_AFTER)
+    then = _moment(text)
+    if then is None:
+        return None
+    said = _moment(headers.get("Date", ""))
+    return min(max(then - (time.time() if said is None else said), 0.0), MAX_RETRY_AFTER)
+
+
+def _moment(text: str) -> float | None:
+    """Seconds since 1970 of an HTTP date; None for what is none."""
     try:
-        then = email.utils.parsedate_to_datetime(text).timestamp()
+        return email.utils.parsedate_to_datetime(text).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None
-    return min(max(then - time.time(), 0.0), MAX_RETRY_AFTER)
 
 
 def _words(error: BaseException) -> str:

@@ -51,12 +51,25 @@ class Row:
     began: int = 0
     ended: int = 0
     not_before: int = 0
+    turn: int = 0  # rounds that it was in: which of two rows is newer, whatever clocks say
 
     def __post_init__(self) -> None:
         if self.reason and self.reason not in REASONS:
             raise ValueError(f"{self.reason!r} is no reason of a URL's end")
         if (self.state in ("done", "unchanged")) != bool(self.sha256) and self.state != "waiting":
             raise ValueError(f"a URL that is {self.state} and has the digest {self.sha256!r}")
+
+
+def by_this_clock(row: Row, now: float) -> Row:
+    """A waiting row, as it counts where the clock has gone back since it was written.
+
+    What its host asked to wait then is waited from now on: some of it may have passed, but nobody
+    knows how much, and a host that is asked too late has no cause to complain.
+    """
+    if row.state != "waiting" or row.ended <= now + 1:
+        return row
+    wait = max(0, row.not_before - row.ended)
+    return dataclasses.replace(row, ended=int(now), not_before=int(now) + wait)
 
 
 Span = tuple[int, int]  # first byte, bytes
