@@ -19,6 +19,8 @@ COMMANDS = {
     "curate": "raw audio to shards of interleaved speech-text documents",
     "plan": "what curate would do, what is done before, and what it takes; writes nothing",
     "explain": "walk one item through the steps: what kept it, or what dropped it",
+    "diff": "what two runs keep differently, in hours, and which reasons took it",
+    "retry": "list dead letters by reason, or forget some, so that curate tries them again",
     "validate": "check shards against their manifest and the format",
     "gc": "remove from OUT what no run reaches any more",
     "doctor": "check packages, models, memory and disk",

@@ -38,6 +38,7 @@ class Done:
 
     id: str
     seconds: float
+    dead: bool = False  # it could not be worked on: a dead letter, which `retry` may forget
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,6 +127,12 @@ def _open(store: Store, name: str) -> Any:
     return str(local) if local is not None else io.BytesIO(store.get(name))
 
 
+def whole(store: Store, name: str) -> pa.Table:
+    """All of a Parquet file, nested columns as they are."""
+    with pq.ParquetFile(_open(store, name)) as file:
+        return file.read(use_threads=False)
+
+
 def about(store: Store, name: str) -> dict[str, Any]:
     """The header of a commit: format, tar, phase, key, part."""
     raw = pq.read_schema(_open(store, name)).metadata[b"speechloom"]
@@ -170,6 +177,7 @@ class Ledger:
     seconds: Mapping[str, float]  # record id -> seconds at the phase's entrance
     commits: tuple[str, ...]
     uncovered: tuple[str, ...] = ()  # commits that no manifest holds yet
+    dead: frozenset[str] = frozenset()  # of `done`: nothing comes after them
 
     def commits_of(self, ids: Iterable[str]) -> dict[str, set[str]]:
         """Commit name -> those of `ids` that it accounts for."""
@@ -186,6 +194,7 @@ _MANIFEST = pa.schema(
         pa.field("commit", pa.string(), False),
         pa.field("id", pa.string(), False),
         pa.field("seconds", pa.float64(), False),
+        pa.field("dead", pa.bool_()),
     ]
 )
 
@@ -208,16 +217,19 @@ def ledger(store: Store, phase: str, key: str) -> Ledger:
     for name in uncovered:
         rows = column(store, name, "done")
         named = pa.array([name] * rows.num_rows, pa.string())
-        tables.append(pa.table({"commit": named, "id": rows["id"], "seconds": rows["seconds"]}))
+        tables.append(rows.append_column("commit", named))
     done: dict[str, str] = {}
     seconds: dict[str, float] = {}
+    dead: set[str] = set()
     for table in tables:
-        for name, record_id, length in zip(
-            *(table[c].to_pylist() for c in ("commit", "id", "seconds")), strict=True
+        lost = table["dead"].to_pylist() if "dead" in table.column_names else [False] * len(table)
+        for name, record_id, length, is_dead in zip(
+            *(table[c].to_pylist() for c in ("commit", "id", "seconds")), lost, strict=True
         ):
             if name in present and (record_id not in done or name < done[record_id]):
                 done[record_id], seconds[record_id] = name, length
-    return Ledger(done, seconds, tuple(names), tuple(uncovered))
+                (dead.add if is_dead else dead.discard)(record_id)
+    return Ledger(done, seconds, tuple(names), tuple(uncovered), frozenset(dead))
 
 
 def compact(store: Store, phase: str, key: str) -> None:
@@ -226,7 +238,7 @@ def compact(store: Store, phase: str, key: str) -> None:
     if not current.uncovered:
         return
     rows = [
-        {"commit": name, "id": row["id"], "seconds": row["seconds"]}
+        {"commit": name, "dead": False, **row}
         for name in current.uncovered
         for row in column(store, name, "done").to_pylist()
     ]

@@ -336,7 +336,8 @@ class _Planner:
         )
         coming.update({name: seconds * share for name, seconds in new.items()})
         done = {**dict.fromkeys(coming, ""), **known.done}
-        return Ledger(done, {**coming, **known.seconds}, known.commits), plan
+        seconds = {**coming, **known.seconds}
+        return Ledger(done, seconds, known.commits, dead=known.dead), plan
 
     def _sets(
         self,

@@ -116,7 +116,7 @@ def hear_members(census: Census) -> list[Member]:
 
 
 def annotate_members(census: Census, heard: Ledger) -> list[Member]:
-    """Tasks whose recording was heard."""
+    """Tasks whose recording was heard; those of a dead letter come when it has been retried."""
     return [
         Member(
             root=task,
@@ -124,7 +124,7 @@ def annotate_members(census: Census, heard: Ledger) -> list[Member]:
             upstream=(heard.done[task.recording],),
         )
         for _, task in sorted(census.tasks.items())
-        if task.recording in heard.done
+        if task.recording in heard.done and task.recording not in heard.dead
     ]
 
 
@@ -132,7 +132,7 @@ def measure_members(census: Census, annotated: Ledger) -> list[Member]:
     return [
         Member(root=task, seconds=annotated.seconds[name], upstream=(annotated.done[name],))
         for name, task in sorted(census.tasks.items())
-        if name in annotated.done
+        if name in annotated.done and name not in annotated.dead
     ]
 
 
@@ -140,7 +140,7 @@ def task_rows(census: Census, annotated: Ledger, measured: list[Ledger]) -> list
     """Where the rows of every task are; licences of several sources are joined."""
     found = []
     for name in sorted(census.tasks):
-        if name not in annotated.done:
+        if name not in annotated.done or name in annotated.dead:
             continue
         sources = census.sources_of[name]
         licences = sorted({source.licence for source in sources if source.licence})
@@ -153,6 +153,7 @@ def task_rows(census: Census, annotated: Ledger, measured: list[Ledger]) -> list
                 source=sources[0].uri,
                 seconds=annotated.seconds[name],
                 feeds=tuple(sorted({source.feed for source in sources if source.feed})),
+                unscored=tuple(n for n, one in enumerate(measured) if name in one.dead),
             )
         )
     return found

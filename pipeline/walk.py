@@ -232,6 +232,8 @@ class Walk:
     def _annotated(self, tasks: Sequence[str]) -> Iterator[str]:
         for task in tasks:
             name = self.view.annotated.done.get(task)
+            if name is None and self.view.tasks.get(task) in self.view.heard.dead:
+                continue
             if name is None:
                 yield f"annotate: task {task} is not done"
                 continue

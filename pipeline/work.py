@@ -127,7 +127,9 @@ class Job:
         """Commit the members of a part as dead letters: they end any process that tries them."""
         seconds = {member.id: self.entrance_seconds(member) for member in part.members}
         content = Content(
-            done=tuple(Done(id=name, seconds=length) for name, length in seconds.items()),
+            done=tuple(
+                Done(id=name, seconds=length, dead=True) for name, length in seconds.items()
+            ),
             drops=tuple(crashed(name, self.phase, length) for name, length in seconds.items()),
         )
         commits.write(self.store, self.phase, self.key, part.id, content, self.row_schema, self.run)

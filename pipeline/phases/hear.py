@@ -49,7 +49,10 @@ class HearJob(Job):
     def finish(self, work: Work) -> Content:
         rows, previews, digest = self._store_audio(work)
         return Content(
-            done=tuple(Done(id=r.member.id, seconds=r.entrance_seconds) for r in work.roots),
+            done=tuple(
+                Done(id=r.member.id, seconds=r.entrance_seconds, dead=_undecoded(r))
+                for r in work.roots
+            ),
             rows=rows,
             drops=tuple(drop for root in work.roots for drop in root.drops),
             tallies=tuple(tally for root in work.roots for tally in root.tallies),
@@ -89,6 +92,11 @@ class HearJob(Job):
         digest = _file_digest(path)
         self.store.put_if_absent(layout.tar_name(self.key, digest), path)
         return _with_refs(placed, digest), _previews(heard, digest, self.rate), digest
+
+
+def _undecoded(root: RootWork) -> bool:
+    """Whether decode let go of the whole recording: it has nothing to annotate."""
+    return any(drop.step == Decode.name() for drop in root.drops)
 
 
 def _picked(seed: int, work: Work) -> Iterator[tuple[str, Place, RootWork]]:

@@ -117,7 +117,9 @@ class MeasureJob(Job):
             clips = {member.id: self._clips(member) for member in part.members}
             scores = [Scores(id=c.id, values=unknown) for found in clips.values() for c in found]
             content = Content(
-                done=tuple(Done(id=m.id, seconds=self.entrance_seconds(m)) for m in part.members),
+                done=tuple(
+                    Done(id=m.id, seconds=self.entrance_seconds(m), dead=True) for m in part.members
+                ),
                 rows=score_rows(measure, scores),
                 drops=tuple(crashed(name, measure.name(), 0.0) for name in clips),
                 tallies=tuple(

@@ -42,6 +42,11 @@ class TaskRows:
     source: str  # uri
     seconds: float
     feeds: tuple[str, ...] = ()  # of its sources
+    unscored: tuple[int, ...] = ()  # measures that gave it up: their scores are unknown
+
+    def given_up(self) -> list[list[int]]:
+        """Nothing, and so no change of any key, where every measure gave its scores."""
+        return [list(self.unscored)] if self.unscored else []
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,7 +116,7 @@ def joined(store: Store, block: Block, measures: Sequence[Measure]) -> pa.Table:
 def joined_name(block: Block, measures: Sequence[Measure]) -> str:
     """Where the joined rows of a block are kept: beside its clips, by all that they depend on."""
     within = [
-        [task.task, task.clips, list(task.scores), task.licence, task.source]
+        [task.task, task.clips, list(task.scores), task.licence, task.source, *task.given_up()]
         for task in block.tasks
     ]
     columns = [str(field) for field in joined_schema(measures)]

@@ -275,13 +275,14 @@ def plan_blocks(tasks: Sequence[Any], per_block: int = 4096) -> tuple[Block, ...
 
 
 def input_digest(tasks: Sequence[Any]) -> str:
-    """What a set-wise phase's key says of its input: tasks, licences, sources and feeds."""
+    """What a set-wise phase's key says of its input: tasks, licences, sources, feeds, scores."""
     return digest_of(
         "select input",
-        sorted([task.task, task.licence, task.source, *_feeds(task)] for task in tasks),
+        sorted([task.task, task.licence, task.source, *_more_of(task)] for task in tasks),
     )
 
 
-def _feeds(task: Any) -> list[list[str]]:
-    """Nothing, and so no change of any key, for tasks that are of no feed."""
-    return [list(task.feeds)] if task.feeds else []
+def _more_of(task: Any) -> list[Any]:
+    """Nothing, and so no change of any key, for tasks of no feed with all their scores."""
+    found: list[Any] = [{"feeds": list(task.feeds)}] if task.feeds else []
+    return found + [{"unscored": place} for place in task.unscored]

@@ -87,7 +87,7 @@ def test_another_measure_is_computed_alone(made: Made) -> None:
     assert [name for name in ("hear", "annotate", "snr", "text_rate") if found[name]["parts"]] == [
         "snr"
     ]
-    assert (found["snr"]["items"], found["snr"]["cached_items"]) == (5, 0)
+    assert (found["snr"]["items"], found["snr"]["cached_items"]) == (4, 0)  # one is broken
 
 
 def test_new_data_are_counted_apart(made: Made) -> None:
