@@ -16,6 +16,7 @@ from typing import Any
 from pipeline import commits, device, hub_models, layout, suppression
 from pipeline import outline as outlines
 from pipeline.archives import found_in_archives
+from pipeline.breaker import USUAL, Breaker, MaxFailures
 from pipeline.commits import Ledger, ledger
 from pipeline.fetching import Fetching, found_on_web
 from pipeline.locks import phase_lock
@@ -71,6 +72,7 @@ class Options:
     scratch: str | None = None
     runner: str = "direct"
     kind: str | None = None  # of DATA; None: by what it is
+    max_failures: MaxFailures = USUAL
     refetch: bool = False  # ask for URLs again, which servers may answer by "unchanged"
 
 
@@ -116,9 +118,22 @@ class Curator:
         self.run_id = run or new_run_id()
         self.device = device.device_class()
         self.counters: dict[str, int] = {}
-        self._tell = observe
-        self._workers = Workers(observe)
+        self._observe = observe
+        self._breaker = Breaker(options.max_failures, options.out)
+        self._workers = Workers(self._tell)
         self._asked: set[str] = set()  # URLs that this run has asked for, over all streams
+
+    def _tell(self, kind: str, value: Any) -> None:
+        """Pass an event on. Raises `TooManyFailuresError` where too much of a phase failed."""
+        if kind == "phase":
+            self._breaker.begin(value["phase"])
+        if kind != "outcomes":
+            self._observe(kind, value)
+            return
+        failed = [one for one in value if one is not None]
+        if failed:
+            self._observe("failures", failed)
+        self._breaker.note(value)
 
     def curate(self) -> RunResult:
         """Run all phases. Raises `RunFailedError`, `PhaseBusyError`, `DataError`, `StoreError`."""
@@ -197,7 +212,9 @@ class Curator:
         has imported Beam."""
         for part in parts:
             self._tell("begin", part.id)
-            job.run_part(part)
+            outcomes = job.run_part(part)
+            if outcomes:
+                self._tell("outcomes", outcomes)
             self._tell("committed", (part.id, part.seconds))
         return {f"{job.phase}/commits": len(parts)}
 

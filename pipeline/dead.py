@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from pipeline import commits, layout
 from pipeline.commits import Content, ledger
+from pipeline.failures import WELL_FORMED
 from pipeline.locks import phase_lock
 from pipeline.phases.fetch import fetch_key, frontier, notes_folder
 from schemas.ids import digest_of
@@ -29,8 +30,6 @@ from transforms.gather.web.frontier import Row
 
 PHASES = ("hear", "annotate", "measure")
 _KEY = re.compile(r"[0-9a-f]{32}")
-WELL_FORMED = frozenset(("too_short", "too_long", "zero_samples", "no_audio"))
-"""Reasons of decode that say what a recording is: trying again cannot change them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

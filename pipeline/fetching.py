@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pipeline import suppression
+from pipeline.failures import of_rows
 from pipeline.phases.fetch import FetchJob, FetchPart, Queue, body_name, fetch_key, frontier, keep
 from schemas.ids import digest_of
 from schemas.records import Cue, Source, source_id
@@ -198,6 +199,7 @@ class Fetching:
         self.run(job, parts)
         found = frontier(self.store, fetch_key(), {row.id for row in due})
         after = [found.get(row.id, row) for row in due]
+        self.observe("outcomes", of_rows(after))
         told = Counter(row.reason or row.state for row in after)
         self.observe(
             "round", {"number": number, "urls": len(due), "by_end": dict(sorted(told.items()))}

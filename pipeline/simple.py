@@ -1,9 +1,10 @@
 """Jobs whose parts are one function each: gather, arrange, shard."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
+from pipeline.failures import Outcome
 from schemas.store import Store
 
 
@@ -30,5 +31,6 @@ class SimpleJob:
     scratch: str | None = None
     hints: Mapping[str, str] = dataclasses.field(default_factory=dict)  # see `Job`
 
-    def run_part(self, part: Any) -> None:
+    def run_part(self, part: Any) -> Sequence[Outcome] | None:
+        """Work on a part and commit it. Says what became of its records where some may fail."""
         raise NotImplementedError

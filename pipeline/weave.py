@@ -24,6 +24,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.worker.statesampler import StateSampler
 
 from pipeline import device, layout
+from pipeline.failures import Failure, of_root
 from pipeline.keys import settings_digest
 from pipeline.near import remove_folder
 from pipeline.parts import Part
@@ -107,7 +108,7 @@ class _Open(beam.DoFn):
         self.job = job
 
     def process(self, part: Part) -> Iterator[str]:
-        for admitted in admit(self.job, part):
+        for admitted in admit(self.job, part, self._gave_up):
             _tell("begin", admitted.id)
             with _noted():
                 work = open_part(self.job, admitted)
@@ -117,6 +118,10 @@ class _Open(beam.DoFn):
             finally:
                 del _flying[admitted.id]
                 close_part(work)
+
+    def _gave_up(self, part: Part) -> None:
+        step = part.step or self.job.phase
+        _tell("outcomes", [Failure(m.id, step, "crash", m.path or "") for m in part.members])
 
 
 class _Run(beam.DoFn):
@@ -156,6 +161,7 @@ class _Commit(beam.DoFn):
         work = in_flight(part)
         with _noted():
             won = self.job.commit(work)
+        _tell("outcomes", [of_root(r.member.id, r.drops, r.member.path or "") for r in work.roots])
         Metrics.counter(NAMESPACE, f"{self.job.phase}/commits").inc(int(won))
         _tell("committed", (work.part.id, work.part.seconds))
         yield work.part.id, won
@@ -168,7 +174,9 @@ class _Whole(beam.DoFn):
     def process(self, part: Any) -> Iterator[str]:
         _tell("begin", part.id)
         with _noted():
-            self.job.run_part(part)
+            outcomes = self.job.run_part(part)
+        if outcomes:
+            _tell("outcomes", outcomes)
         Metrics.counter(NAMESPACE, f"{self.job.phase}/commits").inc()
         _tell("committed", (part.id, part.seconds))
         yield part.id

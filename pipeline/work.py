@@ -169,8 +169,13 @@ def begin(job: Job, part: Part) -> int:
     return number
 
 
-def admit(job: Job, part: Part) -> Iterator[Part]:
-    """The parts to work on in place of `part`: itself, or its pieces after crashes."""
+def admit(
+    job: Job, part: Part, gave_up: Callable[[Part], None] = lambda part: None
+) -> Iterator[Part]:
+    """The parts to work on in place of `part`: itself, or its pieces after crashes.
+
+    `gave_up` is told of each piece that becomes a dead letter.
+    """
     if job.is_committed(part):
         return
     if begin(job, part) <= ATTEMPTS:
@@ -183,6 +188,7 @@ def admit(job: Job, part: Part) -> Iterator[Part]:
             yield single
         else:
             job.give_up(single)
+            gave_up(single)
 
 
 def open_part(job: Job, part: Part) -> Work:

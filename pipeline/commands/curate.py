@@ -6,6 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from pipeline.breaker import USUAL, MaxFailures, max_failures
 from pipeline.curate import Curator, Options, new_run_id
 from pipeline.funnel import check_shards, funnel
 from pipeline.progress import Progress
@@ -98,6 +99,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         runner=arguments.runner,
         kind=arguments.kind,
         refetch=getattr(arguments, "refetch", False),
+        max_failures=getattr(arguments, "max_failures", USUAL),
     )
 
 
@@ -111,6 +113,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="ask again for URLs that were fetched; servers may answer that they have not changed",
     )
+    parser.add_argument(
+        "--max-failures",
+        type=limit_of_failures,
+        default=USUAL,
+        metavar="100,50%",
+        help="stop where so many records in a row cannot be fetched or decoded or end their "
+        "workers, or this share of at least 200; none: never (default: 100,50%%)",
+    )
+
+
+def limit_of_failures(text: str) -> MaxFailures:
+    try:
+        return max_failures(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def how_to_go_on() -> str:

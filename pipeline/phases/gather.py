@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from pipeline import commits, layout
 from pipeline.commits import Content, Done
+from pipeline.failures import UNREADABLE, Failure, Outcome
 from pipeline.parts import part_id
 from pipeline.simple import SimpleJob
 from schemas.ids import digest_of
@@ -107,14 +108,21 @@ class GatherJob(SimpleJob):
 
     crawl: Crawl
 
-    def run_part(self, part: GatherPart) -> None:
+    def run_part(self, part: GatherPart) -> list[Outcome]:
         rows: list[Look] = []
         done: list[Done] = []
         drops: list[Drop] = []
+        outcomes: list[Outcome] = []
         with Door() as door:
             for name, found in part.items:
                 started = time.time_ns()
                 answer = next(iter(self.crawl([found], door.probe, DigestMemory())))
+                failed = isinstance(answer, Drop) and answer.reason in UNREADABLE
+                outcomes.append(
+                    Failure(name, "crawl", answer.reason, found.path)
+                    if failed and isinstance(answer, Drop)
+                    else None
+                )
                 if isinstance(answer, Fetched):
                     rows.append(Look(id=name, recording=answer.recording))
                     modified = _modified_ns(found.path)
@@ -131,6 +139,7 @@ class GatherJob(SimpleJob):
             arrow_schema(Look),
             self.run,
         )
+        return outcomes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
