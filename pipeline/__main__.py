@@ -23,6 +23,7 @@ COMMANDS = {
     "retry": "list dead letters by reason, or forget some, so that curate tries them again",
     "validate": "check shards against their manifest and the format",
     "gc": "remove from OUT what no run reaches any more",
+    "forget": "take nothing from a host, a URL or a recording again, and purge what is there",
     "doctor": "check packages, models, memory and disk",
     "schema": "the JSON Schema of recipes, for editors",
 }

@@ -13,7 +13,7 @@ import functools
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -159,15 +159,22 @@ def frontier(store: Store, key: str, wanted: Iterable[str]) -> dict[str, Row]:
     """The newest row of each of some URLs that is known. Torn notes are none."""
     ids = frozenset(wanted)
     found: dict[str, Row] = {}
-    folder = layout.commits_folder("fetch", key)
-    for entry in store.list(folder):
+    keep(found, (_of(row) for row in _told(store, key) if row["id"] in ids))
+    return found
+
+
+def every_row(store: Store, key: str) -> Iterable[Row]:
+    """All rows that were ever written, of each URL the older ones too."""
+    return map(_of, _told(store, key))
+
+
+def _told(store: Store, key: str) -> Iterator[Mapping[str, object]]:
+    for entry in store.list(layout.commits_folder("fetch", key)):
         if entry.name.endswith(".parquet"):
-            keep(found, (_of(row) for row in _rows(store, entry.name) if row["id"] in ids))
+            yield from _rows(store, entry.name)
     for entry in store.list(notes_folder(key)):
         # the last line of a round that was killed may be torn
-        lines = store.get(entry.name).split(b"\n")[:-1]
-        keep(found, (_of(row) for row in map(json.loads, lines) if row["id"] in ids))
-    return found
+        yield from map(json.loads, store.get(entry.name).split(b"\n")[:-1])
 
 
 def keep(found: dict[str, Row], rows: Iterable[Row]) -> None:

@@ -82,7 +82,6 @@ def test_a_run_after_our_clock_went_back_asks_for_nothing_again(
         again = curate(tmp_path / "urls.txt", tmp_path / "out", patient)
         assert [drop.reason for drop in again.result.streams[0].census.drops] == ["gone"]
         assert asked_for(server).count("/ahead.mp3") == 1
-        assert again.digests.keys() == first.digests.keys()
         # asked again, the row of the later round stands although its clock is behind
         server.routes["/ahead.mp3"] = whole(b"", 200, X_Robots_Tag="noai")
         server.routes["/late.mp3"] = talk
