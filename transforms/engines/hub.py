@@ -1,9 +1,9 @@
 """Models on the Hugging Face hub: in this machine's cache, or fetched into it before work starts.
 
 Engines only ever look into the cache (`HubModel.cached`). The one place that fetches is the process
-that plans a run, before any phase begins (`pipeline/hub_models.py`): a worker without a network would
-find out last, and two would fetch at once. What lies in the cache is taken as it is, so a revision
-that moves, such as `main`, moves only when it is fetched again on purpose.
+that plans a run, before any phase begins (`pipeline/hub_models.py`): a worker without a network
+would find out last, and two would fetch at once. What lies in the cache is taken as it is, so a
+revision that moves, such as `main`, moves only when it is fetched again on purpose.
 
 The token is huggingface_hub's business: HF_TOKEN, or the one that `hf auth login` stored. It is in
 no key, log or record; this file only asks whether there is one, to say what is missing.
