@@ -12,6 +12,7 @@ from typing import Any
 
 import pydantic
 
+from pipeline.balance import Balance
 from pipeline.drafts import IMPLIED, Known
 from pipeline.fit import REQUIRED
 from pipeline.recipe import RecipeHead, ShardSettings
@@ -107,9 +108,12 @@ def _lines(known: Known) -> Iterator[str]:
         implied=_listed(IMPLIED),
     )
     yield "## The recipe itself\n"
-    yield from _table(RecipeHead, leave_out=("shards",))
+    yield from _table(RecipeHead, leave_out=("shards", "balance"))
     yield "### `shards`\n"
     yield from _table(ShardSettings)
+    yield "### `balance`\n"
+    yield f"{inspect.cleandoc(Balance.__doc__ or '')} More in docs/coverage.md.\n"
+    yield from _table(Balance)
     for phase in PHASES:
         yield f"## {phase}\n"
         yield f"{_ABOUT[phase]}\n"

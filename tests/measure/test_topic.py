@@ -2,6 +2,8 @@
 
 import http.server
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,24 +78,28 @@ def test_labels_that_are_not_sure_enough_are_left_out() -> None:
     assert strict == (None, None, None)
 
 
+TRAINING = """
+import fasttext, sys
+model = fasttext.train_supervised(sys.argv[1], epoch=30, lr=0.3, dim=8, thread=1, verbose=0)
+model.save_model(sys.argv[2])
+"""
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    fasttext = pytest.importorskip("fasttext")
+    """A model trained in a process of its own: fastText 0.9.3 now and then says that it met a NaN,
+    by what its memory held before."""
     folder = tmp_path_factory.mktemp("fasttext")
     lines = ["__label__sea the boat sails on waves"] * 30 + ["__label__land a cow eats grass"] * 30
-    (folder / "train.txt").write_text("\n".join(lines))
-    for _ in range(10):  # fastText 0.9.3 now and then says that it met a NaN, with any settings
-        try:
-            trained = fasttext.train_supervised(
-                str(folder / "train.txt"), epoch=30, lr=0.1, dim=10, thread=1, verbose=0
-            )
-            break
-        except RuntimeError as error:
-            assert "NaN" in str(error)
-    else:
-        pytest.skip("fastText cannot train here")
-    trained.save_model(str(folder / "model.bin"))
-    return folder / "model.bin"
+    (folder / "train.txt").write_text("\n".join(lines) + "\n")
+    command = [sys.executable, "-c", TRAINING, str(folder / "train.txt"), str(folder / "model.bin")]
+    said = ""
+    for _ in range(8):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return folder / "model.bin"
+        said = done.stderr
+    raise AssertionError(said)
 
 
 def test_a_local_fasttext_model(model: Path) -> None:

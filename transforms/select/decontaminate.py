@@ -49,9 +49,9 @@ class Decontaminate(Filtering):
     }
 
     against: str | tuple[str, ...] = pydantic.Field(
-        min_length=1,
+        (),
         description="Evaluation sets: JSONL or Parquet files, as one glob or several, from the "
-        "recipe's folder or absolute (paths)",
+        "recipe's folder or absolute (paths; none, which a recipe may not leave so)",
     )
     columns: dict[str, str] = pydantic.Field(
         {},
@@ -72,6 +72,13 @@ class Decontaminate(Filtering):
         le=1,
         description="Least similarity of letters at which words of an item are found in spite of "
         "recognition errors (0..1; ours, measured: docs/decontamination.md)",
+    )
+    fuzzy_lost: float = pydantic.Field(
+        0.15,
+        ge=0,
+        le=1,
+        description="Most letters of a piece that may be in words of which hardly anything is "
+        "there: more is another question of the same template (share; ours, measured)",
     )
     fuzzy_words: tuple[int, int] = pydantic.Field(
         (8, 13),
@@ -104,6 +111,8 @@ class Decontaminate(Filtering):
     def bound(self, folder: Path) -> Self:
         placed = self.model_copy()
         placed._folder = str(folder)
+        if not self.against:
+            raise ValueError("against names no evaluation set: write against: evals/*.jsonl")
         try:
             placed.sets()
         except EvaluationSetError as error:
@@ -137,7 +146,7 @@ class Decontaminate(Filtering):
 
     def _asked(self) -> tuple[Any, ...]:
         columns = tuple(sorted(self.columns.items()))
-        return columns, self.ngrams, self.fuzzy, self.fuzzy_words
+        return columns, self.ngrams, self.fuzzy, self.fuzzy_lost, self.fuzzy_words
 
     def survey(self, rows: pa.Table) -> pa.Table:
         require(self.name(), self.needs(), rows.column_names)

@@ -5,7 +5,9 @@ between) are looked up like n-grams; where several of one piece lie on one diago
 distance between their places in the piece and in the row), the stretch there is laid beside the
 piece, letter by letter without spaces, and what counts is the similarity of the best part of it:
 1 - insertions and deletions / letters of both, as `rapidfuzz` computes it. Letters, since
-recognizers write what sounds alike ("their" for "there") and split words.
+recognizers write what sounds alike ("their" for "there") and split words. Of a question with other
+words in it (the same template, another filling) much is alike, too, but what is not is whole words:
+so words without likeness may make up but a small share of a piece.
 
 Trade-off: pairs that very many pieces hold are no sign of anything and are not looked up; a piece
 in which hardly two words in a row are right is not found, and a paraphrase mostly is not either.
@@ -25,6 +27,7 @@ _COMMON = 64  # pieces that may share a pair of words
 _BAND = 6  # words by which pairs on one diagonal may be apart
 _SEEDS = 3  # pairs that must lie on it
 _AROUND = 3  # words looked at before and behind
+_LIKE = 0.66  # of a word's letters: less is another word, not one heard wrongly
 _PAST = 64  # words by which a piece may begin before its stretch: no piece is longer
 _HITS_AT_ONCE = 1 << 15
 
@@ -42,9 +45,10 @@ class Likeness:
 class Fuzzy:
     """Pieces of evaluation texts of `size` words (texts of `least` to `size` words whole)."""
 
-    def __init__(self, texts: Sequence[str], threshold: float, least: int, size: int):
-        self.threshold = threshold
+    def __init__(self, texts: Sequence[str], threshold: float, lost: float, least: int, size: int):
+        self.threshold, self._most_lost = threshold, lost
         self.pieces: list[str] = []
+        self._words: list[I64] = []  # of each piece: the word that each letter is of
         owner: list[int] = []
         lengths: list[int] = []
         for number, text in enumerate(texts):
@@ -55,6 +59,7 @@ class Fuzzy:
             for start in sorted({*range(0, last, _STRIDE), last}):
                 piece = spelled[start : start + size]
                 self.pieces.append("".join(piece))
+                self._words.append(np.repeat(np.arange(len(piece)), [len(w) for w in piece]))
                 owner.append(number)
                 lengths.append(len(piece))
         self.owner = np.array(owner, np.int64)
@@ -107,13 +112,26 @@ class Fuzzy:
                 if best is None:
                     continue
                 score, start, end = best.score / 100, best.dest_start, best.dest_end
-            if score >= self.threshold:
+            if score >= self.threshold and self._lost(piece, text[start:end]) <= self._most_lost:
                 ends = np.cumsum([len(word) for word in here])
                 one = int(np.searchsorted(ends, start, side="right"))
                 other = int(np.searchsorted(ends, end, side="left")) + 1
                 length = max(1, min(other, len(here)) - one)
                 found.append(Likeness(int(self.owner[piece]), first + one, length, round(score, 4)))
         return found
+
+    def _lost(self, piece: int, text: str) -> float:
+        """The share of a piece's letters in words of which hardly anything is in the text."""
+        from rapidfuzz.distance import Indel
+
+        words = self._words[piece]
+        kept = np.zeros(len(words), np.bool_)
+        for block in Indel.opcodes(self.pieces[piece], text):
+            if block.tag == "equal":
+                kept[block.src_start : block.src_end] = True
+        sizes = np.bincount(words)
+        unlike = np.bincount(words, weights=kept) < _LIKE * sizes
+        return float(sizes[unlike].sum() / len(words))
 
     def _candidates(self, runs: Runs) -> list[tuple[int, int]]:
         """Pieces and the words at which they would begin, where enough pairs agree."""

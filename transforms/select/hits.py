@@ -50,6 +50,7 @@ class Sets:
         key: str,
         ngrams: tuple[int, int],
         fuzzy: float | None,
+        fuzzy_lost: float,
         fuzzy_words: tuple[int, int],
     ):
         self.items, self.digests, self.key = tuple(items), tuple(digests), key
@@ -57,7 +58,7 @@ class Sets:
         counts = [len(item.texts) for item in items]
         self.item_of = np.repeat(np.arange(len(items), dtype=np.int64), counts)
         self.grams = Grams(self.texts, *ngrams)
-        self.fuzzy = None if fuzzy is None else Fuzzy(self.texts, fuzzy, *fuzzy_words)
+        self.fuzzy = None if fuzzy is None else Fuzzy(self.texts, fuzzy, fuzzy_lost, *fuzzy_words)
 
     @functools.cached_property
     def prints(self) -> tuple[list[Print], list[int]]:

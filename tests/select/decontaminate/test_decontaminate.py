@@ -187,7 +187,7 @@ def test_a_column_that_no_row_has_is_told_with_its_measure(quiz: Path) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"against": ()}, {"ngrams": (2, 13)}, {"ngrams": (9, 6)}, {"columns": {"q": "query"}}],
+    [{"against": 7}, {"ngrams": (2, 13)}, {"ngrams": (9, 6)}, {"columns": {"q": "query"}}],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(pydantic.ValidationError):
@@ -202,6 +202,8 @@ def test_the_key_follows_the_bytes_of_the_sets(quiz: Path) -> None:
 
 
 def test_a_file_that_cannot_be_used_is_told_when_the_step_is_bound(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="names no evaluation set"):
+        Decontaminate().bound(tmp_path)
     with pytest.raises(ValueError, match="matches no file"):
         Decontaminate(against="evals/*.jsonl").bound(tmp_path)
     (tmp_path / "evals").mkdir()
