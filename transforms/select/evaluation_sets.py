@@ -45,9 +45,7 @@ class Item:
     sounds: tuple[Path, ...] = ()
 
 
-def files_of(
-    patterns: Sequence[str], folder: Path, more: Sequence[str] = ()
-) -> tuple[Path, ...]:
+def files_of(patterns: Sequence[str], folder: Path, more: Sequence[str] = ()) -> tuple[Path, ...]:
     """The files that globs name, those without a root from `folder`, sorted. `more`: endings that
     are welcome beside those of evaluation sets.
 
