@@ -418,9 +418,9 @@ def _composition(store: Store, folder: str, gone: Gone, changed: Changed) -> boo
     for name, data in files.items():
         store.replace(f"{folder}/{name}", data)
     keep = {*files, *after, *(index_name(name) for name in after)}
-    for entry in store.list(folder):
-        if entry.name.removeprefix(f"{folder}/") not in keep:
-            store.delete(entry.name)
+    for found_name in [one.name for one in store.list(folder)]:
+        if found_name.removeprefix(f"{folder}/") not in keep:
+            store.delete(found_name)
     return True
 
 

@@ -8,6 +8,7 @@ too. Exceptions are single (address, port) pairs, named one by one by whoever st
 """
 
 import dataclasses
+import errno
 import ipaddress
 import socket
 from typing import Any
@@ -36,12 +37,22 @@ _DENIED = tuple(
 )
 
 
+REFUSED = errno.EREMOTEIO  # no connect gives it
+
+
 class Refused(OSError):
-    """A connection that was not made: the address is not public, or the port is not allowed."""
+    """A connection that was not made: the address is not public, or the port is not allowed.
+
+    Its number tells it where a name has several addresses: of errors that all have one, those that
+    try them in turn make one error with that number, and forget the class.
+    """
 
     def __init__(self, address: str, port: int, why: str) -> None:
         self.address, self.port, self.why = address, port, why
-        super().__init__(f"{address} port {port}: {why}")
+        super().__init__(REFUSED, f"{address} port {port}: {why}")
+
+    def __str__(self) -> str:
+        return f"{self.address} port {self.port}: {self.why}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

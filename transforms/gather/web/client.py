@@ -212,10 +212,8 @@ class Client:
         except aiohttp.ClientConnectorDNSError as error:
             raise FetchError("dns", _words(error)) from error
         except aiohttp.ClientConnectorError as error:
-            if isinstance(error.__cause__, addresses.Refused) or isinstance(
-                error.os_error, addresses.Refused
-            ):
-                raise FetchError("not_public", str(error.os_error)) from error
+            if error.os_error.errno == addresses.REFUSED:  # every address of the name
+                raise FetchError("not_public", _words(error.os_error)) from error
             raise FetchError("connect", _words(error)) from error
         except aiohttp.InvalidURL as error:
             raise FetchError("bad_url", _words(error)) from error
