@@ -26,6 +26,7 @@ RUN = (
     "docs/adding.md",
     "docs/filtering.md",
     "docs/operating.md",
+    "docs/ledger.md",
     "docs/security.md",
     "docs/decisions.md",
     "docs/licences.md",
