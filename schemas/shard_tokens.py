@@ -7,6 +7,7 @@ is ever unpickled.
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -105,22 +106,38 @@ def _header(descr: str, shape: tuple[int, ...]) -> bytes:
 
 def read_npy(data: bytes, where: str) -> Units:
     """The array [positions, codebooks] of a member, a view of its bytes. Raises `ShardError`."""
-    length = int.from_bytes(data[8:10], "little")
-    found = _HEADER.fullmatch(data[10 : 10 + length])
-    if data[:8] != _MAGIC or found is None:
-        raise ShardError("bad_tokens", f"{where}: not an array of tokens: {data[:48]!r}")
+    length = 10 + int.from_bytes(data[8:10], "little")
+    head = _read_header(bytes(data[:length]))
+    if head is None:
+        raise ShardError(
+            "bad_tokens", f"{where}: no array of tokens as format 1 begins it: {data[:48]!r}"
+        )
+    dtype, shape = head
+    if len(data) != length + shape[0] * shape[1] * dtype.itemsize:
+        raise ShardError(
+            "bad_tokens", f"{where}: {len(data) - length} bytes for {shape} of {dtype}"
+        )
+    return np.frombuffer(data, dtype, shape[0] * shape[1], length).reshape(shape)
+
+
+@functools.lru_cache(maxsize=4096)  # arrays of one length have one header
+def _read_header(head: bytes) -> tuple[np.dtype[Any], tuple[int, int]] | None:
+    """Type and shape [positions, codebooks] of all that stands before an array's values; None where
+    it is not, to the byte, what `npy_bytes` writes."""
+    found = _HEADER.fullmatch(head[10:])
+    if found is None:
+        return None
     descr, *sizes = found.groups()
     shape = tuple(int(size) for size in sizes if size is not None)
-    dtype = np.dtype(descr.decode())
-    count = int(np.prod(shape, dtype=object))
-    if data[: 10 + length] != _header(descr.decode(), shape) or shape[1:] == (1,):
-        raise ShardError("bad_tokens", f"{where}: its header is not as format 1 writes it")
-    if len(data) != 10 + length + count * dtype.itemsize:
-        raise ShardError(
-            "bad_tokens", f"{where}: {len(data) - 10 - length} bytes for {shape} of {dtype}"
-        )
-    flat = np.frombuffer(data, dtype, count, 10 + length)
-    return flat.reshape(shape if len(shape) == 2 else (shape[0], 1))
+    if head != _header(descr.decode(), shape) or shape[1:] == (1,):
+        return None
+    return np.dtype(descr.decode()), (shape[0], shape[1] if len(shape) == 2 else 1)
+
+
+@functools.lru_cache(maxsize=4096)
+def npy_head(dtype: np.dtype[Any], positions: int, codebooks: int) -> bytes:
+    """What `npy_bytes` writes before the values of an array [positions, codebooks]."""
+    return _header(_spelt(dtype), (positions,) if codebooks == 1 else (positions, codebooks))
 
 
 def check_units(document: Document, entry: TokenizerEntry, units: Units, where: str) -> None:

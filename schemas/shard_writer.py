@@ -17,7 +17,7 @@ from schemas.manifest import ShardEntry, index_name
 from schemas.records import Document, frames
 from schemas.shard import ShardError, document_counts, has_audio, key_of, to_json
 from schemas.shard_flac import flac_info
-from schemas.shard_index import IndexRow, TokenMember, index_bytes
+from schemas.shard_index import IndexRow, TokenMember, index_bytes, outline_of
 from schemas.shard_tar import ending, header, padding
 from schemas.shard_tokens import TokenizerEntry, Units, check_units, npy_bytes
 
@@ -90,6 +90,7 @@ class ShardWriter:
                 seconds=document.seconds,
                 **document_counts(document),
                 tokens=stored,
+                outline=outline_of(document),
             )
         )
 

@@ -240,8 +240,15 @@ class _Stream(torch.utils.data.IterableDataset[Any]):
 
 
 def _one_thread(worker: int) -> None:
-    """Workers are parallel by process; libraries with threads of their own only spin."""
+    """Workers are parallel by process; libraries with threads of their own only spin.
+
+    What was imported lives as long as the worker: its garbage collector need not look there again.
+    """
+    import gc
+
     import threadpoolctl
+
+    gc.freeze()
 
     torch.set_num_threads(1)
     threadpoolctl.threadpool_limits(1)

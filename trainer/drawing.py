@@ -5,20 +5,18 @@ again to fill one, and nothing of it is stored. Lengths come from texts and time
 decodes no audio.
 """
 
-import dataclasses
 import itertools
 import math
 import random
-from collections.abc import Sequence
-from typing import NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from schemas.ids import rng
-from schemas.records import Chunk, Document, frames
+from schemas.records import Chunk, Document, Word, frames
 from trainer.data_settings import DataError
 from trainer.encoding import Positions, TextTokenizer
+from trainer.outlines import Outlines
 from trainer.shard_sets import View
 from transforms.compose.chunks import groups, merge
 from transforms.compose.policies import (
@@ -28,6 +26,7 @@ from transforms.compose.policies import (
     PolicyError,
     Side,
     Stochastic,
+    TextOnly,
     Tts,
     WordSpans,
     pieces,
@@ -36,6 +35,9 @@ from transforms.compose.policies import (
 
 EDGES = 2  # markers of a piece: "document" before it, "end" after it
 AHEAD = 1.25  # of the chunks that fill a pack on average are drawn before more are
+
+
+Ids: TypeAlias = bytes  # of int32: a quarter of a tuple, and nothing for a garbage collector
 
 
 class _Never(random.Random):
@@ -49,6 +51,7 @@ class _Never(random.Random):
 
 
 _NEVER = _Never()
+_ONE: dict[str, tuple[str, ...]] = {"speech": ("speech",), "text": ("text",)}
 
 
 class Part(NamedTuple):
@@ -73,36 +76,110 @@ class Shown(NamedTuple):
     words: int
 
 
+class Bare(NamedTuple):
+    """A chunk without words: all that views and policies by chunks look at."""
+
+    start: float
+    end: float
+    text: str
+    modality: str
+    speaker: str
+    gap: float
+    after_drop: bool
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        return ()
+
+
 class Prepared:
     """One document, ready to be drawn from: its view, and lengths that are worked out when needed.
 
-    `chunk_frames` are the PCM frames at which the fine chunks begin, and the end of the last.
+    `chunk_frames` are the PCM frames at which the fine chunks begin, and the end of the last;
+    `positions` are the frames of tokens of each fine chunk. `texts` and `sides` are of the view's
+    chunks, each of which is made of fine chunks `groups[i]`.
     """
 
-    def __init__(self, document: Document, view: View) -> None:
-        self.id, self.rate = document.id, document.rate
-        fine = document.chunks
-        if view.policy is None or not view.policy.by_words:
-            # words weigh most, and only policies by words look at them
-            fine = tuple(
-                dataclasses.replace(chunk, words=()) if chunk.words else chunk for chunk in fine
-            )
-        if view.coarse is None:
-            self.groups = tuple(range(place, place + 1) for place in range(len(fine)))
-            self.view: tuple[Chunk, ...] = fine
-        else:
-            self.groups = tuple(groups(fine, *view.coarse))
-            self.view = tuple(merge([fine[place] for place in group]) for group in self.groups)
-        ends = [frames(chunk.end, self.rate) for chunk in fine]
-        self.chunk_frames = (0, *ends)
-        self.materialised = all(chunk.modality != "both" for chunk in fine)
-        self.texts: dict[tuple[int, tuple[int, int]], tuple[int, ...]] = {}
-        self.positions: dict[int, int] = {}  # frames of whole fine chunks
-        self.sides: dict[tuple[int, Side], Shown] = {}  # of whole chunks of the view
+    __slots__ = (
+        "_groups",
+        "_starts",
+        "_view",
+        "chunk_frames",
+        "count",
+        "id",
+        "ids",
+        "kind",
+        "known",
+        "lengths",
+        "positions",
+        "rate",
+        "sides",
+        "spoken",
+        "texts",
+        "written",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        rate: int,
+        ends: tuple[int, ...],
+        positions: tuple[int, ...],
+        texts: tuple[str, ...],
+        sides: tuple[str, ...],
+        groups: tuple[range, ...] | None = None,
+        view: tuple[Any, ...] | None = None,
+    ) -> None:
+        """`groups` None: the view is fine. `view` None: its chunks are made when they are needed"""
+        self.id, self.rate = name, rate
+        self.chunk_frames, self.positions = (0, *ends), positions
+        self.texts, self.sides, self.count = texts, sides, len(texts)
+        self._groups, self._view = groups, view
+        self._starts: tuple[int, ...] | None = None
+        fixed = self.count - sides.count("both")
+        # "both": all chunks have two sides, "fixed": all have one, "mixed"
+        self.kind = "both" if not fixed else "fixed" if fixed == self.count else "mixed"
+        # of a draw's pieces, where they are not whole chunks or a policy is hard to apply
+        self.known: dict[tuple[int, Side], Shown] = {}  # of whole chunks of the view
+        self.written: dict[tuple[int, tuple[int, int]], Ids] = {}  # ids of words
+        self.ids: tuple[Ids, ...] | None = None  # of whole texts
+        self.lengths: tuple[int, ...] = ()  # of `ids`
+        self.spoken: tuple[int, ...] | None = None  # positions of each chunk's speech
+
+    @property
+    def groups(self) -> tuple[range, ...]:
+        if self._groups is None:
+            self._groups = tuple(range(place, place + 1) for place in range(self.count))
+        return self._groups
+
+    @property
+    def view(self) -> tuple[Any, ...]:
+        """Chunks, or `Bare` ones."""
+        if self._view is None:
+            found = []
+            for place, (text, side) in enumerate(zip(self.texts, self.sides, strict=True)):
+                start, end = self.span(place)
+                found.append(Bare(start, end, text, side, "", 0.0, False))
+            self._view = tuple(found)
+        return self._view
+
+    def span(self, place: int) -> tuple[float, float]:
+        """Seconds at which a chunk of the view begins and ends."""
+        first, last = self.fine(place, place + 1)
+        return self.chunk_frames[first] / self.rate, self.chunk_frames[last] / self.rate
 
     def fine(self, first: int, last: int) -> tuple[int, int]:
         """The fine chunks behind chunks [first, last) of the view."""
-        return self.groups[first].start, self.groups[last - 1].stop
+        if self._groups is None:
+            return first, last
+        return self._groups[first].start, self._groups[last - 1].stop
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """Where each fine chunk begins in the document's stored tokens, and their number."""
+        if self._starts is None:
+            self._starts = (0, *itertools.accumulate(self.positions))
+        return self._starts
 
 
 class Drawing:
@@ -124,7 +201,109 @@ class Drawing:
         self._repeats = isinstance(view.policy, Asr | Tts)  # nothing is withheld
 
     def prepare(self, document: Document) -> Prepared:
-        return Prepared(document, self._view)
+        fine, rate = document.chunks, document.rate
+        ends = tuple(frames(chunk.end, rate) for chunk in fine)
+        positions = (0,) * len(fine)
+        if self._speech is not None:
+            count = self._speech.of
+            positions = tuple(count(b - a, rate) for a, b in itertools.pairwise((0, *ends)))
+        coarse, view, grouped = self._view.coarse, fine, None
+        if coarse is not None:
+            grouped = tuple(groups(fine, *coarse))
+            view = tuple(merge([fine[place] for place in group]) for group in grouped)
+        texts, sides = tuple(c.text for c in view), tuple(str(c.modality) for c in view)
+        # words weigh most, and only policies by words look at them
+        kept = None if self.steady else view
+        return Prepared(document.id, rate, ends, positions, texts, sides, grouped, kept)
+
+    def prepare_outline(self, name: str, outlines: Outlines, row: int) -> Prepared:
+        """The document `name`, by its outline; for policies by chunks (`steady`)."""
+        first, last = outlines.firsts[row : row + 2]
+        rate = outlines.rates[row]
+        ends, texts = outlines.ends[first:last], outlines.texts[first:last]
+        sides = outlines.sides[first:last]
+        positions = (0,) * (last - first)
+        if self._speech is not None:
+            positions = outlines.positions(self._speech.each)[first:last]
+        if self._view.coarse is None or last - first == 1:
+            return Prepared(name, rate, ends, positions, texts, sides)
+        times = (0.0, *(end / rate for end in ends))
+        speaker, gap, drop = (values[first:last] for values in outlines.for_views())
+        fine: Any = list(map(Bare, times, times[1:], texts, sides, speaker, gap, drop))
+        grouped = tuple(groups(fine, *self._view.coarse))
+        texts = tuple(
+            " ".join(text for text in texts[group.start : group.stop] if text) for group in grouped
+        )
+        sides = tuple(sides[group.start] for group in grouped)
+        return Prepared(name, rate, ends, positions, texts, sides, grouped)
+
+    def sides(
+        self, prepared: Prepared, epoch: int, copy: int, first: int, last: int
+    ) -> Iterable[Sequence[str]] | None:
+        """What `draw` shows of each whole chunk of [first, last), without measuring it.
+
+        None where there is more to it, or an error to raise: policies by words, documents that mix
+        one-sided chunks with others, policies that do not suit. `draw` then says.
+        """
+        policy = self._view.policy
+        if not self.steady or prepared.kind == "mixed":
+            return None
+        if prepared.kind == "fixed":
+            own = prepared.sides[first:last]
+            spoken = "speech" in own
+            if spoken and (self._speech is None or (policy is not None and self._explicit)):
+                return None
+            return [_ONE[side] for side in own]
+        if policy is None or (self._speech is None and not isinstance(policy, TextOnly)):
+            return None
+        chance: random.Random = _NEVER
+        if isinstance(policy, Stochastic):
+            chance = self._chance(prepared, epoch, copy, first)
+        return policy.sides(last - first, chance, epoch)
+
+    def measures(self, prepared: Prepared) -> tuple[Sequence[int], Sequence[int], Sequence[Ids]]:
+        """Positions of each chunk of the view as speech, as text, and the ids of its text."""
+        if prepared.ids is None:
+            encode, lead = self._text.encode, self._lead
+            stripped = map(str.strip, prepared.texts)
+            found = [encode(lead + text) if text else () for text in stripped]
+            prepared.ids = tuple([array("i", ids).tobytes() for ids in found])
+            prepared.lengths = tuple(map(len, found))
+        if prepared.spoken is None:
+            prepared.spoken = self._spoken(prepared)
+        return prepared.spoken, prepared.lengths, prepared.ids
+
+    def _spoken(self, prepared: Prepared) -> tuple[int, ...]:
+        counts = prepared.positions
+        if self._speech is not None and not self._speech.as_frames:
+            counts = tuple(self._speech.laid(count) for count in counts)
+        if prepared._groups is None:
+            return counts
+        return tuple(sum(counts[group.start : group.stop]) for group in prepared._groups)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether both sides are shown, so that none is withheld."""
+        return self._repeats
+
+    def lengths(
+        self, prepared: Prepared, epoch: int, copy: int, first: int, last: int
+    ) -> list[int]:
+        """Positions of pieces of chunks [first, first + 1), ... [first, last), with markers."""
+        sides = self.sides(prepared, epoch, copy, first, last)
+        if sides is None:
+            return lengths(self.draw(prepared, epoch, copy, first, last), first, last)
+        spoken, written, _ = self.measures(prepared)
+        total, before = EDGES, ""
+        found = []
+        for place, shown in enumerate(sides, first):
+            for side in shown:
+                positions = spoken[place] if side == "speech" else written[place]
+                if positions:
+                    total += positions + (side != before)
+                    before = side
+            found.append(total)
+        return found
 
     def draw(self, prepared: Prepared, epoch: int, copy: int, first: int, last: int) -> list[Shown]:
         """What is shown of chunks [first, last) of the view, when a piece begins at `first`.
@@ -140,32 +319,30 @@ class Drawing:
 
     def weight(self, prepared: Prepared) -> int:
         """About how many positions a draw of the whole document takes: the mean of both sides."""
-        total = EDGES + sum(
-            self._laid(self._whole(prepared, fine))
-            for fine in range(len(prepared.chunk_frames) - 1)
-        )
-        for place, chunk in enumerate(prepared.view):
-            total += len(self._ids(prepared, place, (0, len(chunk.text))))
-        return max(total // 2, 1)
+        spoken, written, _ = self.measures(prepared)
+        return max((EDGES + sum(spoken) + sum(written)) // 2, 1)
 
     def _dealt(
         self, prepared: Prepared, chunks: Sequence[Chunk], epoch: int, copy: int, first: int
     ) -> Sequence[Piece]:
         policy = self._view.policy
-        if policy is None or (prepared.materialised and not self._explicit):
+        if policy is None or (prepared.kind == "fixed" and not self._explicit):
             return stored(chunks)
         chance: random.Random = _NEVER
         if isinstance(policy, Stochastic | WordSpans | LstSpans):  # a generator is dear to seed
-            chance = rng(self._seed, f"interleave/{epoch}/{copy}", f"{prepared.id}/{first}")
+            chance = self._chance(prepared, epoch, copy, first)
         return pieces(chunks, policy, chance, prepared.rate, epoch)
+
+    def _chance(self, prepared: Prepared, epoch: int, copy: int, first: int) -> random.Random:
+        return rng(self._seed, f"interleave/{epoch}/{copy}", f"{prepared.id}/{first}")
 
     def _shown(self, prepared: Prepared, piece: Piece, place: int) -> Shown:
         if piece.words is not None:
             return self._measured(prepared, piece, place)
-        found = prepared.sides.get((place, piece.side))
+        found = prepared.known.get((place, piece.side))
         if found is None:
             found = self._measured(prepared, piece, place)
-            prepared.sides[place, piece.side] = found
+            prepared.known[place, piece.side] = found
         return found
 
     def _measured(self, prepared: Prepared, piece: Piece, place: int) -> Shown:
@@ -174,7 +351,7 @@ class Drawing:
         ids: tuple[int, ...] = ()
         parts: tuple[Part, ...] = ()
         if piece.side == "text" or hidden:
-            ids = self._ids(prepared, place, piece.characters)
+            ids = tuple(array("i", self._ids(prepared, place, piece.characters)))
         if piece.side == "speech" or hidden:
             parts = self._parts(prepared, place, piece)
         spoken = sum(self._laid(part.last - part.first) for part in parts)
@@ -190,13 +367,15 @@ class Drawing:
         seconds = piece.end - piece.start
         return Shown("speech", place, spoken, len(ids) if hidden else 0, (), parts, seconds, 0)
 
-    def _ids(self, prepared: Prepared, place: int, characters: tuple[int, int]) -> tuple[int, ...]:
+    def _ids(self, prepared: Prepared, place: int, characters: tuple[int, int]) -> Ids:
+        if characters == (0, len(prepared.texts[place])):
+            return self.measures(prepared)[2][place]
         key = (place, characters)
-        if key not in prepared.texts:
-            text = prepared.view[place].text[slice(*characters)].strip()
-            ids = self._text.encode(self._lead + text) if text else ()
-            prepared.texts[key] = tuple(ids)
-        return prepared.texts[key]
+        if key not in prepared.written:
+            text = prepared.texts[place][slice(*characters)].strip()
+            found = self._text.encode(self._lead + text) if text else ()
+            prepared.written[key] = array("i", found).tobytes()
+        return prepared.written[key]
 
     def _parts(self, prepared: Prepared, place: int, piece: Piece) -> tuple[Part, ...]:
         if self._speech is None:
@@ -209,7 +388,7 @@ class Drawing:
             if a >= b:
                 continue
             if (a, b) == (0, end - start):
-                part = Part(fine, 0, self._whole(prepared, fine))
+                part = Part(fine, 0, prepared.positions[fine])
             else:
                 size = end - start
                 border = self._speech.border
@@ -220,18 +399,6 @@ class Drawing:
 
     def _laid(self, frames: int) -> int:
         return 0 if self._speech is None else self._speech.laid(frames)
-
-    def _whole(self, prepared: Prepared, fine: int) -> int:
-        if fine not in prepared.positions:
-            start, end = prepared.chunk_frames[fine : fine + 2]
-            count = 0 if self._speech is None else self._speech.of(end - start, prepared.rate)
-            prepared.positions[fine] = count
-        return prepared.positions[fine]
-
-    def starts(self, prepared: Prepared) -> npt.NDArray[np.int64]:
-        """Where each fine chunk begins in the document's stored tokens, and their number."""
-        counts = [self._whole(prepared, fine) for fine in range(len(prepared.chunk_frames) - 1)]
-        return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
 
 def lengths(shown: Sequence[Shown], first: int, last: int) -> list[int]:
@@ -252,14 +419,17 @@ def lengths(shown: Sequence[Shown], first: int, last: int) -> list[int]:
 class Rest:
     """A document to be packed: how long the pieces are that begin at any of its chunks."""
 
+    __slots__ = (
+        "_copy", "_drawing", "_epoch", "_known", "_length", "_prepared", "count", "weight",
+    )  # fmt: skip
+
     def __init__(
         self, drawing: Drawing, prepared: Prepared, epoch: int, copy: int, length: int
     ) -> None:
         self._drawing, self._prepared = drawing, prepared
         self._epoch, self._copy, self._length = epoch, copy, length
-        self.count = len(prepared.view)
+        self.count = prepared.count
         self.weight = drawing.weight(prepared)
-        self._ahead = math.ceil(AHEAD * length * self.count / self.weight)
         self._known: tuple[int, list[int]] = (-1, [])
 
     @property
@@ -271,9 +441,10 @@ class Rest:
         than a pack. With policies by words a shorter piece is drawn anew: see `exact`."""
         if self._known[0] != first:
             last = self.count
-            if self._drawing.steady:
+            if self._drawing.steady and last - first > 1:
+                ahead = math.ceil(AHEAD * self._length * self.count / self.weight)
                 for turn in itertools.count():
-                    last = min(first + (self._ahead << turn), self.count)
+                    last = min(first + (ahead << turn), self.count)
                     found = self._lengths(first, last)
                     if last == self.count or found[-1] > self._length:
                         break
@@ -289,5 +460,4 @@ class Rest:
         return self._lengths(first, last)[-1]
 
     def _lengths(self, first: int, last: int) -> list[int]:
-        shown = self._drawing.draw(self._prepared, self._epoch, self._copy, first, last)
-        return lengths(shown, first, last)
+        return self._drawing.lengths(self._prepared, self._epoch, self._copy, first, last)

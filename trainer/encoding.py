@@ -73,6 +73,22 @@ class Positions:
             self._known[samples, rate] = len(self._tokenizer.encode(silence, rate))
         return self._known[samples, rate]
 
+    def each(self, samples: npt.NDArray[np.int64], rates: npt.NDArray[np.int64]) -> list[int]:
+        """`of` many chunks at once."""
+        grid = self._grid
+        if grid is None:
+            pairs = zip(samples.tolist(), rates.tolist(), strict=True)
+            return [self.of(size, rate) for size, rate in pairs]
+        heard = -(-samples * grid.rate // rates)
+        steps = heard // grid.hop + 1 if grid.centred else -(-heard // grid.hop)
+        found: list[int] = np.where(heard > 0, -(-steps // grid.stack), 0).tolist()
+        return found
+
+    @property
+    def as_frames(self) -> bool:
+        """Whether a part of so many frames takes as many positions."""
+        return self._laid is None
+
     def laid(self, frames: int) -> int:
         """Positions of a part of `frames`, in the order of its codes: as many, if none is set."""
         return frames if self._laid is None else int(self._laid(frames))

@@ -1,58 +1,25 @@
 """A planned pack made real: ids, codes, masks and counts, by the contract of `trainer.pack`."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
-
-import numpy as np
+from array import array
+from typing import NamedTuple
 
 from schemas.shard import ShardError
 from trainer.data_settings import DataSettings, may_skip
-from trainer.drawing import Prepared, Shown
-from trainer.encoding import Codes
+from trainer.drawing import Drawing, Prepared
 from trainer.order import Lost
-from trainer.pack import MARKER, PADDING, SPEECH, TEXT, Pack, Vocabulary
+from trainer.pack import Pack, Vocabulary
 from trainer.planning import PackPlan, PiecePlan
 from trainer.set_reader import SetReader
+from trainer.sheet import Sheet
 
 
-class _Sheet:
-    """The arrays of a pack while they are written, position by position."""
+class _Told(NamedTuple):
+    """What a piece shows and withholds."""
 
-    def __init__(self, length: int, vocabulary: Vocabulary) -> None:
-        self.ids = np.zeros(length, np.int32)
-        self.codes = np.zeros((length, vocabulary.codebooks), np.uint16)
-        self.modality = np.full(length, PADDING, np.int8)
-        self.piece = np.full(length, -1, np.int32)
-        self.place = np.zeros(length, np.int32)
-        self.at = 0
-        self._vocabulary = vocabulary
-
-    def marker(self, name: str) -> None:
-        self.ids[self.at] = self._vocabulary.marker(name)
-        self.modality[self.at] = MARKER
-        self.at += 1
-
-    def text(self, ids: Sequence[int]) -> None:
-        end = self.at + len(ids)
-        self.ids[self.at : end] = ids
-        self.modality[self.at : end] = TEXT
-        self.at = end
-
-    def speech(self, codes: Codes) -> None:
-        end = self.at + len(codes)
-        first = self._vocabulary.speech_first
-        if self._vocabulary.codebooks == 1:
-            self.ids[self.at : end] = codes[:, 0]
-            self.ids[self.at : end] += first
-        else:
-            self.ids[self.at : end] = first
-            self.codes[self.at : end] = codes
-        self.modality[self.at : end] = SPEECH
-        self.at = end
-
-    def close(self, begin: int, number: int) -> None:
-        self.piece[begin : self.at] = number
-        self.place[begin : self.at] = np.arange(self.at - begin)
+    seconds: float
+    words: int
+    withheld: int
 
 
 def fill_pack(
@@ -60,44 +27,34 @@ def fill_pack(
 ) -> tuple[Pack, tuple[Lost, ...]]:
     """The pack of a plan, and what it lost. Raises `ShardError` for what cannot be read, unless
     `on_bad_shard` is skip: then the piece is left out and its room is padding."""
-    sheet = _Sheet(run.length, vocabulary)
+    sheet = Sheet(run.length, vocabulary)
     lost = list(plan.lost)
     documents: list[str] = []
     chunks: list[tuple[int, int]] = []
     seconds, words, withheld = 0.0, 0, 0
     for piece in plan.pieces:
+        sheet.begin()
         try:
             prepared = reader.prepared(piece.drawn)
             drawing = reader.drawing(piece.drawn)
-            shown = drawing.draw(prepared, piece.epoch, piece.drawn.copy, piece.first, piece.last)
-            codes = _codes(reader, piece, prepared, shown)
+            told = _chunks(sheet, reader, drawing, prepared, piece)
+            if told is None:
+                told = _drawn(sheet, reader, drawing, prepared, piece)
         except ShardError as error:
             if not may_skip(error, run.on_bad_shard):
                 raise
+            sheet.drop()
             lost.append(_lost(reader, piece, error))
             continue
-        begin = sheet.at
-        _write(sheet, shown, codes)
-        if sheet.at - begin != piece.positions:
-            raise RuntimeError(
-                f"document {prepared.id}[{piece.first}:{piece.last}] was planned as "
-                f"{piece.positions} positions and has {sheet.at - begin}: a tokenizer gives "
-                "different answers for the same text"
-            )
-        sheet.close(begin, len(documents))
         documents.append(prepared.id)
         chunks.append(prepared.fine(piece.first, piece.last))
-        seconds += sum(one.seconds for one in shown)
-        words += sum(one.words for one in shown)
-        withheld += sum(one.withheld for one in shown)
+        seconds += told.seconds
+        words += told.words
+        withheld += told.withheld
     pack = Pack(
         set_name=plan.set_name,
         number=plan.number,
-        ids=sheet.ids,
-        codes=sheet.codes,
-        modality=sheet.modality,
-        piece=sheet.piece,
-        place=sheet.place,
+        **sheet.arrays(),
         documents=tuple(documents),
         chunks=tuple(chunks),
         seconds=seconds,
@@ -107,27 +64,90 @@ def fill_pack(
     return pack, tuple(lost)
 
 
-def _codes(
-    reader: SetReader, piece: PiecePlan, prepared: Prepared, shown: Iterable[Shown]
-) -> list[Codes]:
+def _chunks(
+    sheet: Sheet, reader: SetReader, drawing: Drawing, prepared: Prepared, piece: PiecePlan
+) -> _Told | None:
+    """Write a piece of whole chunks from their lengths: what `_drawn` writes, without a draw.
+
+    None, and nothing is written, for draws that `Drawing.sides` leaves to `draw`.
+    """
+    sides = drawing.sides(prepared, piece.epoch, piece.drawn.copy, piece.first, piece.last)
+    if sides is None:
+        return None
+    spoken, written, ids = drawing.measures(prepared)
+    hides = prepared.kind == "both" and not drawing.repeats
+    runs: list[tuple[int, int]] = []
+    before, words, withheld = "", 0, 0
+    seconds, times, rate = [], prepared.chunk_frames, prepared.rate
+    for place, shown in enumerate(sides, piece.first):
+        for side in shown:
+            heard = side == "speech"
+            positions, other = spoken[place], written[place]
+            if not heard:
+                positions, other = other, positions
+                words += len(prepared.texts[place].split())
+            if hides:
+                withheld += other
+            going_on = side == before
+            if positions and not going_on:
+                before = side
+                sheet.marker(side)
+            if not heard:
+                if positions:
+                    sheet.text(positions, ids[place])
+                continue
+            first, last = prepared.fine(place, place + 1)
+            seconds.append(times[last] / rate - times[first] / rate)
+            if not positions:
+                continue
+            if going_on and runs[-1][1] == first:
+                runs[-1] = (runs[-1][0], last)
+                sheet.more_speech(positions)
+            else:
+                runs.append((first, last))
+                sheet.speech(positions)
+    sheet.marker("end")
+    _check(sheet, prepared, piece)
+    sheet.end(piece.positions, reader.runs(piece.drawn, prepared, runs))
+    return _Told(sum(seconds), words, withheld)
+
+
+def _drawn(
+    sheet: Sheet, reader: SetReader, drawing: Drawing, prepared: Prepared, piece: PiecePlan
+) -> _Told:
+    """Write a piece as its draw shows it."""
+    shown = drawing.draw(prepared, piece.epoch, piece.drawn.copy, piece.first, piece.last)
     parts = [part for one in shown if one.side == "speech" for part in one.parts]
-    return reader.codes(piece.drawn, prepared, parts)
-
-
-def _write(sheet: _Sheet, shown: Sequence[Shown], codes: list[Codes]) -> None:
-    sheet.marker("document")
-    side, used = None, 0
+    codes = reader.codes(piece.drawn, prepared, parts)
+    before, used = "", 0
     for one in shown:
-        if one.positions and one.side != side:
-            side = one.side
-            sheet.marker(side)
+        if one.positions and one.side != before:
+            before = one.side
+            sheet.marker(one.side)
         if one.side == "text":
-            sheet.text(one.ids)
+            sheet.text(len(one.ids), array("i", one.ids).tobytes())
             continue
         for found in codes[used : used + len(one.parts)]:
-            sheet.speech(found)
+            sheet.speech(len(found))
         used += len(one.parts)
     sheet.marker("end")
+    _check(sheet, prepared, piece)
+    sheet.end(piece.positions, codes)
+    return _Told(
+        sum(one.seconds for one in shown),
+        sum(one.words for one in shown),
+        sum(one.withheld for one in shown),
+    )
+
+
+def _check(sheet: Sheet, prepared: Prepared, piece: PiecePlan) -> None:
+    positions = sheet.positions()
+    if positions != piece.positions:
+        raise RuntimeError(
+            f"document {prepared.id}[{piece.first}:{piece.last}] was planned as "
+            f"{piece.positions} positions and has {positions}: a tokenizer gives "
+            "different answers for the same text"
+        )
 
 
 def _lost(reader: SetReader, piece: PiecePlan, error: ShardError) -> Lost:

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,9 +24,9 @@ from trainer.data_settings import DataError, DataSettings, may_skip
 from trainer.shard_sets import ShardSet
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Drawn:
-    """A document in the order: where it is, and which time it is shown in this epoch."""
+class Drawn(NamedTuple):
+    """A document in the order: where it is, and which time it is shown in this epoch. A tuple: one
+    is made for each document of an epoch."""
 
     shard: int
     row: int  # place in the shard's index
@@ -115,7 +115,9 @@ class Order:
 
     def _deal(self, epoch: int, group: list[int]) -> list[Drawn | Lost]:
         lost: list[Drawn | Lost] = []
-        found = []
+        chances: list[bytes] = []
+        found: list[Drawn | Lost] = []
+        begin = self._spelt(epoch, "document", "")
         for shard in group:
             try:
                 rows = self._shards.rows(shard)
@@ -135,10 +137,10 @@ class Order:
                 continue
             for place, row in rows:
                 for copy in range(self._copies(epoch, row)):
-                    chance = self._chance(epoch, "document", row.key, str(copy))
-                    found.append((chance, Drawn(shard, place, copy)))
-        found.sort(key=lambda pair: pair[0])
-        return lost + [drawn for _, drawn in found]
+                    chances.append(_digest(begin + f"{row.key}\0{copy}".encode()))
+                    found.append(Drawn(shard, place, copy))
+        order = sorted(range(len(found)), key=chances.__getitem__)
+        return lost + [found[place] for place in order]
 
     def _copies(self, epoch: int, row: IndexRow) -> int:
         """How often a document is shown: its weight, rounded by a draw of its own."""
@@ -156,8 +158,14 @@ class Order:
         return whole + (draw < weight - whole)
 
     def _chance(self, epoch: int, *parts: str) -> bytes:
-        text = "\0".join((str(self._run.seed), self._shards.name, str(epoch), *parts))
-        return hashlib.blake2b(text.encode(), digest_size=16).digest()
+        return _digest(self._spelt(epoch, *parts))
+
+    def _spelt(self, epoch: int, *parts: str) -> bytes:
+        return "\0".join((str(self._run.seed), self._shards.name, str(epoch), *parts)).encode()
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
 
 
 def read_weights(path: str) -> dict[str, float]:

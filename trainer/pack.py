@@ -8,9 +8,12 @@ mask, `place` restarts in each. Nothing is cropped; what is left at the end of a
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+Codes = npt.NDArray[np.unsignedinteger[Any]]
 
 TEXT, SPEECH, MARKER, PADDING = 0, 1, 2, 3  # modality of a position
 
@@ -45,6 +48,12 @@ class Vocabulary:
         speech = 0 if not self.levels else (self.levels if self.codebooks == 1 else 1)
         return self.speech_first + speech
 
+    @property
+    def codes(self) -> np.dtype[Any]:
+        """The type of `Pack.codes`: the smallest that holds the levels of several codebooks."""
+        several = self.codebooks > 1 and self.levels > 1 << 8
+        return np.dtype(np.uint16 if several else np.uint8)
+
     def marker(self, name: str) -> int:
         return self.markers_first + MARKERS.index(name)
 
@@ -56,7 +65,7 @@ class Pack:
     set_name: str
     number: int  # its place in the run's sequence of packs
     ids: npt.NDArray[np.int32]  # [length]
-    codes: npt.NDArray[np.uint16]  # [length, codebooks]; 0 where the position is not speech
+    codes: Codes  # [length, codebooks], of `Vocabulary.codes`; 0 where the position is not speech
     modality: npt.NDArray[np.int8]  # [length]
     piece: npt.NDArray[np.int32]  # [length]: which piece, from 0; -1 for padding
     place: npt.NDArray[np.int32]  # [length]: position inside the piece, from 0

@@ -11,7 +11,7 @@ everything in a row fills all and tears every document. Nothing here is drawn by
 import bisect
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from trainer.drawing import EDGES
 
@@ -30,8 +30,7 @@ class Cuttable(Protocol):
     def exact(self, first: int, last: int) -> int: ...
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(NamedTuple):
     """A piece: chunks [first, last) of item `item`, so many positions long."""
 
     item: int
@@ -75,25 +74,31 @@ class _Block:
     def __init__(self, items: Sequence[Cuttable], length: int) -> None:
         self._items, self._length = items, length
         self._firsts = [0] * len(items)
-        self.rests: list[tuple[int, int]] = []
         self.long: list[tuple[int, int]] = []
-        for item in range(len(items)):
-            self._enter(item)
+        self.rests: list[tuple[int, int]] = [
+            rest for item in range(len(items)) if (rest := self._rest(item))
+        ]
+        self.rests.sort()
 
     def longest(self) -> Cut | None:
         """The longest rest, or as much of it as a pack holds."""
         positions, item = self.rests[-1]
         if positions > self._length:
             return self._taken(-item, self._fitting(-item, self._length))
-        return self._taken(-item, self._items[-item].count)
+        return self._whole(len(self.rests) - 1)
 
     def whole(self, room: int) -> Cut | None:
         """The longest rest that fits whole."""
         place = bisect.bisect_right(self.rests, (room, len(self._items)))
         if not place:
             return None
-        item = -self.rests[place - 1][1]
-        return self._taken(item, self._items[item].count)
+        return self._whole(place - 1)
+
+    def _whole(self, place: int) -> Cut:
+        positions, item = self.rests.pop(place)
+        first, last = self._firsts[-item], self._items[-item].count
+        self._firsts[-item] = last
+        return Cut(-item, first, last, positions)
 
     def part(self, room: int) -> Cut | None:
         """The beginning of a rest that leaves least of the room, of those that must be cut
@@ -133,12 +138,18 @@ class _Block:
         del self.rests[bisect.bisect_left(self.rests, (total, -item))]
 
     def _enter(self, item: int) -> None:
-        """Put what is left of an item back, without chunks that no pack can hold."""
+        """Put what is left of an item back."""
+        rest = self._rest(item)
+        if rest is not None:
+            bisect.insort(self.rests, rest)
+
+    def _rest(self, item: int) -> tuple[int, int] | None:
+        """What is left of an item, without chunks that no pack can hold; None: nothing."""
         source = self._items[item]
         while self._firsts[item] < source.count:
-            if self._fitting(item, self._length) > self._firsts[item]:
-                total = source.prefixes(self._firsts[item])[-1]
-                bisect.insort(self.rests, (total, -item))
-                return
+            total = source.prefixes(self._firsts[item])[-1]
+            if total <= self._length or self._fitting(item, self._length) > self._firsts[item]:
+                return total, -item
             self.long.append((item, self._firsts[item]))
             self._firsts[item] += 1
+        return None

@@ -9,7 +9,7 @@ set again.
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.shard import ShardError
 from trainer.data_settings import DataError, DataSettings, may_skip
@@ -20,8 +20,7 @@ from trainer.packing import fill
 from trainer.set_reader import SetReader
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class PiecePlan:
+class PiecePlan(NamedTuple):
     """Chunks [first, last) of the view of one document."""
 
     drawn: Drawn
@@ -50,6 +49,14 @@ class SetState:
     taken: int = 0
     turns: int = 0  # packs it gave since the mixture was last changed
     done: bool = False  # it has had its epochs
+
+    def after_pack(self) -> "SetState":
+        """One pack later."""
+        taken, turns = self.taken + 1, self.turns + 1
+        return SetState(
+            epoch=self.epoch, start=self.start, end=self.end, packs=self.packs,
+            taken=taken, turns=turns, done=self.done,
+        )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +115,7 @@ class SetPlan:
         lost = tuple(self._lost) if self.state.taken == 0 else ()
         if self.state.taken == 0:
             self._lost = []
-        self.state = dataclasses.replace(self.state, taken=self.state.taken + 1)
+        self.state = self.state.after_pack()
         return pieces, lost
 
     def _advance(self) -> bool:
@@ -238,7 +245,6 @@ class Planner:
             if taken is None:
                 self._end()
                 continue
-            plan.state = dataclasses.replace(plan.state, turns=plan.state.turns + 1)
             pieces, lost = taken
             pack = PackPlan(set_name=plan._reader.name, number=self._pack, pieces=pieces, lost=lost)
             found.append(pack)

@@ -4,12 +4,16 @@ Holds what is dear to make again: documents as they are drawn from, and which FL
 with their checksum. All of it is bounded, and none of it changes what is read.
 """
 
+import itertools
 import zlib
 from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
 
 from schemas.shard import ShardError
 from schemas.shard_index import IndexRow
-from schemas.shard_reader import read_document, read_flac, read_tokens
+from schemas.shard_reader import names_itself, read_document, read_flac, read_tokens
 from schemas.shard_tokens import TokenizerEntry
 from trainer.data_settings import DataError, DataSettings
 from trainer.drawing import Drawing, Part, Prepared
@@ -49,6 +53,7 @@ class SetReader:
             )
             for stream, view in shards.views.items()
         }
+        self._of_shard = [self._drawings[entry.stream] for entry in shards.entries]
         self._prepared: OrderedDict[tuple[int, int], Prepared] = OrderedDict()
         self._chunks = 0
         self._tokens: OrderedDict[tuple[int, int], Codes] = OrderedDict()
@@ -56,7 +61,7 @@ class SetReader:
         self._compared: set[tuple[int, int]] = set()
 
     def drawing(self, drawn: Drawn) -> Drawing:
-        return self._drawings[self.shards.entries[drawn.shard].stream]
+        return self._of_shard[drawn.shard]
 
     def row(self, drawn: Drawn) -> IndexRow:
         return self.shards.index(drawn.shard)[drawn.row]
@@ -67,21 +72,44 @@ class SetReader:
         if key in self._prepared:
             self._prepared.move_to_end(key)
             return self._prepared[key]
-        row, where = self.row(drawn), self.shards.where(drawn.shard)
-        document = read_document(self.shards.fetch(drawn.shard), row, where)
-        if (document.seconds, len(document.chunks)) != (row.seconds, row.chunks):
-            raise DataError(
-                "index_disagrees",
-                f"{where}: {row.key} has {document.seconds} s in {len(document.chunks)} chunks, "
-                f"the index says {row.seconds} s in {row.chunks}",
-            )
-        found = self.drawing(drawn).prepare(document)
+        found = self._outlined(drawn) or self._read(drawn)
         self._prepared[key] = found
-        self._chunks += len(document.chunks)
+        self._chunks += len(found.chunk_frames)
         while self._chunks > HELD_CHUNKS and len(self._prepared) > 1:
             _, old = self._prepared.popitem(last=False)
-            self._chunks -= len(old.chunk_frames) - 1
+            self._chunks -= len(old.chunk_frames)
         return found
+
+    def _outlined(self, drawn: Drawn) -> Prepared | None:
+        """By the index's outline; None where that does not do, or the document may be another."""
+        drawing, outlines = self.drawing(drawn), self.shards.outlines(drawn.shard)
+        if outlines is None or not drawing.steady:
+            return None
+        row, where = self.row(drawn), self.shards.where(drawn.shard)
+        if not names_itself(self.shards.view(drawn.shard), row, where):
+            return None
+        found = drawing.prepare_outline(row.key, outlines, drawn.row)
+        heard = found.kind == "both" or any(side != "text" for side in found.sides)
+        if heard != bool(row.flac_size or row.tokens):
+            return None
+        self._agree(row, found, where)
+        return found
+
+    def _read(self, drawn: Drawn) -> Prepared:
+        row, where = self.row(drawn), self.shards.where(drawn.shard)
+        document = read_document(self.shards.fetch(drawn.shard), row, where)
+        found = self.drawing(drawn).prepare(document)
+        self._agree(row, found, where)
+        return found
+
+    def _agree(self, row: IndexRow, found: Prepared, where: str) -> None:
+        seconds, chunks = found.chunk_frames[-1] / found.rate, len(found.positions)
+        if (seconds, chunks) != (row.seconds, row.chunks):
+            raise DataError(
+                "index_disagrees",
+                f"{where}: {row.key} has {seconds} s in {chunks} chunks, "
+                f"the index says {row.seconds} s in {row.chunks}",
+            )
 
     def codes(self, drawn: Drawn, prepared: Prepared, parts: list[Part]) -> list[Codes]:
         """The codes `[positions, codebooks]` of parts of a document, in the order of time."""
@@ -90,19 +118,35 @@ class SetReader:
         found = self._frames(drawn, prepared, parts)
         return found if self._order is None else [self._order.lay(codes) for codes in found]
 
+    def runs(
+        self, drawn: Drawn, prepared: Prepared, runs: Sequence[tuple[int, int]]
+    ) -> list[Codes]:
+        """The same of runs of whole fine chunks [first, last), end to end."""
+        if not runs:
+            return []
+        if self.stored is not None and self._order is None:  # a run lies in one piece
+            held, starts = self._held(drawn, prepared, self.stored), prepared.starts
+            return [held[starts[first] : starts[last]] for first, last in runs]
+        counts = prepared.positions
+        places = itertools.chain.from_iterable(itertools.starmap(range, runs))
+        return self.codes(drawn, prepared, [Part(p, 0, counts[p]) for p in places if counts[p]])
+
     def _frames(self, drawn: Drawn, prepared: Prepared, parts: list[Part]) -> list[Codes]:
         """The same as the tokenizer gave them, before any order."""
         if self.stored is not None:
-            held = self._stored_codes(drawn, self.stored)
-            starts = self.drawing(drawn).starts(prepared)
-            if starts[-1] != len(held):
-                raise DataError(
-                    "bad_tokens",
-                    f"{self.shards.where(drawn.shard)}: {prepared.id} has {len(held)} stored "
-                    f"positions of {self.stored.name}, its chunks' times ask for {starts[-1]}",
-                )
+            held, starts = self._held(drawn, prepared, self.stored), prepared.starts
             return [held[starts[p.chunk] + p.first : starts[p.chunk] + p.last] for p in parts]
         return self._encoded(drawn, prepared, parts)
+
+    def _held(self, drawn: Drawn, prepared: Prepared, entry: TokenizerEntry) -> Codes:
+        held = self._stored_codes(drawn, entry)
+        if prepared.starts[-1] != len(held):
+            raise DataError(
+                "bad_tokens",
+                f"{self.shards.where(drawn.shard)}: {prepared.id} has {len(held)} stored "
+                f"positions of {entry.name}, its chunks' times ask for {prepared.starts[-1]}",
+            )
+        return held
 
     def _stored_codes(self, drawn: Drawn, entry: TokenizerEntry) -> Codes:
         key = (drawn.shard, drawn.row)
@@ -111,7 +155,8 @@ class SetReader:
             return self._tokens[key]
         where = self.shards.where(drawn.shard)
         found = read_tokens(self.shards.view(drawn.shard), self.row(drawn), entry, where)
-        if len(found) and int(found.max()) >= entry.levels:
+        every = entry.levels > np.iinfo(found.dtype).max  # all that the type holds is a level
+        if not every and len(found) and int(found.max()) >= entry.levels:
             raise DataError("bad_tokens", f"{where}: {drawn} has codes above {entry.levels} levels")
         self._tokens[key] = found
         self._bytes += found.nbytes

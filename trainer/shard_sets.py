@@ -15,15 +15,19 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pydantic
 
 from schemas.ids import bytes_digest
 from schemas.manifest import NAME, Manifest, ShardEntry, index_name, read_manifest
 from schemas.shard import ShardError
-from schemas.shard_index import IndexRow, read_index
+from schemas.shard_index import IndexRow, bad_index, index_table
 from schemas.shard_reader import Fetch
 from trainer.cache import Cache
 from trainer.data_settings import DataError, DataSettings, SetSettings
+from trainer.index_columns import read_rows
+from trainer.outlines import Outlines, outlines_of
 from trainer.places import Place, place_of
 from transforms.compose.policies import Policy
 
@@ -38,6 +42,9 @@ class View:
     policy: Policy | None  # None: as stored
 
 
+Index = tuple[list[IndexRow], Outlines | None]
+
+
 class ShardSet:
     """One set of a mixture. Cheap to pickle and safe to fork: files are opened anew."""
 
@@ -47,8 +54,9 @@ class ShardSet:
         self._cache = Cache(run.cache, run.cache_bytes) if run.cache else None
         self.entries = self._chosen(self.manifest)
         self._kept: dict[int, frozenset[int]] = {}
-        self._indexes: OrderedDict[int, list[IndexRow]] = OrderedDict()
+        self._indexes: OrderedDict[int, Index] = OrderedDict()
         self._files: OrderedDict[int, memoryview] = OrderedDict()
+        self._views: dict[int, Fetch] = {}  # of these files
         self._ahead: threading.Thread | None = None
         self._cap()
         self.views = {
@@ -57,8 +65,8 @@ class ShardSet:
         }
 
     def __getstate__(self) -> dict[str, Any]:
-        new: dict[str, Any] = {"_indexes": OrderedDict(), "_files": OrderedDict(), "_ahead": None}
-        return {**self.__dict__, **new}
+        new: dict[str, Any] = {"_indexes": OrderedDict(), "_files": OrderedDict(), "_views": {}}
+        return {**self.__dict__, **new, "_ahead": None}
 
     @property
     def documents(self) -> int:
@@ -80,6 +88,13 @@ class ShardSet:
 
     def index(self, shard: int) -> list[IndexRow]:
         """The index of a shard. Raises `ShardError` where it is not the manifest's."""
+        return self._index(shard)[0]
+
+    def outlines(self, shard: int) -> Outlines | None:
+        """What the index says of each document's chunks; None in indexes of the first days."""
+        return self._index(shard)[1]
+
+    def _index(self, shard: int) -> Index:
         if shard not in self._indexes:
             if len(self._indexes) >= OPEN:
                 self._indexes.popitem(last=False)
@@ -121,17 +136,21 @@ class ShardSet:
             code = "truncated" if len(held) < entry.bytes else "altered"
             raise DataError(code, f"{path}: {len(held)} bytes, the manifest says {entry.bytes}")
         if len(self._files) >= OPEN:
-            self._files.popitem(last=False)
+            self._views.pop(self._files.popitem(last=False)[0], None)
         self._files[shard] = held
         return held
 
     def view(self, shard: int) -> Fetch:
         """`fetch` without a copy where the shard is mapped: for arrays, which live on in it."""
+        if shard in self._views:
+            return self._views[shard]
         held = self.mapped(shard)
         if held is None:
             return self.fetch(shard)
-        found: Any = held  # bytes in all but name
-        return lambda start, size: found[start : start + size]
+        # slices of an array, unlike those of a memoryview, are nothing to a garbage collector
+        found: Any = np.frombuffer(held, np.uint8)  # bytes in all but name
+        self._views[shard] = lambda start, size: found[start : start + size]
+        return self._views[shard]
 
     def fetch_ahead(self, now: Sequence[int], later: Sequence[int]) -> None:
         """Begin to copy the shards that are needed `later`, where the cache holds both.
@@ -154,7 +173,7 @@ class ShardSet:
             for shard in shards:
                 self._cache.path(self.place, self.entries[shard])
 
-    def _read_index(self, entry: ShardEntry) -> list[IndexRow]:
+    def _read_index(self, entry: ShardEntry) -> Index:
         name = index_name(entry.name)
         where = f"{self.place.url}/{name}"
         try:
@@ -163,7 +182,11 @@ class ShardSet:
             raise DataError("missing_index", f"{where}: {entry.name} needs it") from error
         if bytes_digest(data) != entry.index_sha256:
             raise DataError("altered", f"{where}: not the index that the manifest names")
-        rows = read_index(data, where)
+        try:
+            table = index_table(data)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise bad_index(where, error) from error
+        rows, outlines = read_rows(table, where), outlines_of(table, where)
         said = {
             "documents": len(rows),
             "chunks": sum(row.chunks for row in rows),
@@ -173,14 +196,14 @@ class ShardSet:
         wrong = {
             key: (n, getattr(entry, key)) for key, n in said.items() if getattr(entry, key) != n
         }
-        end = max((_end(row) for row in rows), default=0)
+        end = rows[-1].json_offset + rows[-1].json_size if rows else 0  # members ascend
         if wrong or end > entry.bytes:
             raise DataError(
                 "index_disagrees",
                 f"{where}: its rows sum to other counts than the manifest's {wrong}, or end at "
                 f"{end} of {entry.bytes} bytes; compose the set again",
             )
-        return rows
+        return rows, outlines
 
     def _chosen(self, manifest: Manifest) -> tuple[ShardEntry, ...]:
         own = [entry for entry in manifest.shards if entry.split == self.settings.split]
@@ -230,11 +253,6 @@ class ShardSet:
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
-
-
-def _end(row: IndexRow) -> int:
-    tokens = [member.offset + member.size for member in row.tokens]
-    return max([row.flac_offset + row.flac_size, row.json_offset + row.json_size, *tokens])
 
 
 def open_manifest(settings: SetSettings, run: DataSettings) -> tuple[Place, Manifest]:

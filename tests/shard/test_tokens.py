@@ -126,7 +126,7 @@ def test_shards_without_tokens_know_nothing_of_them(shard: Shard, tmp_path: Path
     assert table.column_names == [
         *("key", "flac_offset", "flac_size", "flac_crc32"),
         *("json_offset", "json_size", "json_crc32"),
-        *("seconds", "chunks", "characters", "words"),
+        *("seconds", "chunks", "characters", "words", "outline"),
     ]
     files = manifest_files(Manifest(name="x", shards=(entry,)))
     assert "tokenizers" not in json.loads(files["manifest.json"])
