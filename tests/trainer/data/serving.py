@@ -1,4 +1,4 @@
-"""A small HTTP server for shards that can answer ranges, refuse them, stall, break off or lie."""
+"""A small HTTP server for shards: answers ranges, or refuses, stalls, drips, breaks off, lies."""
 
 import contextlib
 import http.server
@@ -47,6 +47,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.mood["breaks"] -= 1
             data = data[: len(data) // 2]
         with contextlib.suppress(OSError):  # the client may have given up
+            if self.mood.get("drips") == path.suffix:
+                for place in range(len(data)):
+                    self.wfile.write(data[place : place + 1])
+                    time.sleep(0.02)
             self.wfile.write(data)
 
     def log_message(self, *_: Any) -> None:

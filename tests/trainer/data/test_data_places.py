@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.trainer.data.reading import assert_same, flip, opened, packs_of, sett
 from tests.trainer.data.serving import serving
 from trainer.cache import Cache
 from trainer.data import DataError, DataSettings
+from trainer.data_settings import may_skip
 from trainer.places import HttpPlace, place_of
 
 
@@ -257,6 +259,18 @@ def test_a_slow_shard_ends_in_an_error_not_in_a_hang(talk_set: Path) -> None:
         with pytest.raises(DataError, match="raise timeout") as caught:
             packs_of(data, steps=1)
     assert caught.value.code == "unreachable"
+
+
+def test_a_shard_that_drips_ends_in_an_error_not_in_a_hang(talk_set: Path) -> None:
+    """Every wait is short, so no limit on a single wait would ever be reached."""
+    with serving(talk_set, drips=".tar") as (url, _):
+        data = opened(settings_of(talk=url, timeout=0.05, retries=0))
+        begun = time.monotonic()
+        with pytest.raises(DataError, match=r"bytes after 0\.5 s.*raise timeout") as caught:
+            packs_of(data, steps=1)
+        assert time.monotonic() - begun < 10
+    assert caught.value.code == "unreachable"
+    assert may_skip(caught.value, "skip")
 
 
 def test_a_server_without_ranges_is_named(talk_set: Path) -> None:

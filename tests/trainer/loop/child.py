@@ -1,23 +1,29 @@
 """A run in a process of its own, to be killed, signalled or started by torchrun.
 
 python -m tests.trainer.loop.child CONFIG.json OUT [--until N] [--pace SECONDS] [--file-limit N]
+    [--packs FOLDER] [--tell STEP]
 """
 
 import argparse
 import json
 import math
+import os
 import resource
+import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from schemas.ids import bytes_digest
 from trainer.config import of_json
 from trainer.loop import Evaluation, State, train
 from trainer.model import Decoder
+from trainer.pack import Batch
+from trainer.stepping import Stepper, Taken
 from trainer.tensors import Inputs
 
 
@@ -30,6 +36,8 @@ def main() -> None:
     parser.add_argument("--file-limit", type=int)
     parser.add_argument("--look", type=int, help="log the model's answer after this step")
     parser.add_argument("--poison", type=int, help="a weight of the last rank becomes NaN there")
+    parser.add_argument("--packs", type=Path, help="write down what each rank trains on")
+    parser.add_argument("--tell", type=int, help="the last rank gets a SIGTERM after this step")
     options = parser.parse_args()
     if options.file_limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (options.file_limit, options.file_limit))
@@ -44,6 +52,10 @@ def main() -> None:
         at[options.look] = look
     if options.poison is not None:
         at[options.poison] = poison
+    if options.tell is not None:
+        at[options.tell] = tell
+    if options.packs is not None:
+        note_packs(options.packs)
     result = train(config, options.out, until=options.until, on_line=line, at=at)
     print(f"stopped {result.stopped} at {result.step}", flush=True)
 
@@ -59,6 +71,27 @@ def look(model: Decoder, state: State) -> dict[str, float]:
 def poison(model: Decoder, state: State) -> None:
     if state.ranks.rank == state.ranks.count - 1:
         model.norm.weight[0] = math.nan
+
+
+def tell(model: Decoder, state: State) -> None:
+    if state.ranks.rank == state.ranks.count - 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def note_packs(folder: Path) -> None:
+    """Write each update's packs to FOLDER/RANK.jsonl: set, documents, chunks, digest of ids."""
+    plain = Stepper.__call__
+
+    def noted(self: Stepper, batch: Batch, step: int, steps: int, extra: Sequence[float]) -> Taken:
+        rows = [
+            [p.number, p.set_name, p.documents, p.chunks, bytes_digest(p.ids.tobytes())]
+            for p in batch.packs
+        ]
+        with (folder / f"{self.group.rank}.jsonl").open("a") as file:
+            file.write(json.dumps({"step": step, "packs": rows}) + "\n")
+        return plain(self, batch, step, steps, extra)
+
+    Stepper.__call__ = noted  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
