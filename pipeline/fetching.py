@@ -9,10 +9,11 @@ a drop that says why not; from there on it is a recording like any other.
 import dataclasses
 import functools
 import ipaddress
+import itertools
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -40,10 +41,18 @@ from transforms.gather.web.frontier import (
     row_id,
     span_of,
 )
-from transforms.gather.web.offers import DocumentError, DocumentKind, Offer, kind_of, opened
+from transforms.gather.web.offers import (
+    DocumentError,
+    DocumentKind,
+    Offer,
+    kind_of,
+    of_lines,
+    opened,
+)
 from transforms.gather.web.urls import Url, canonical
 
 MAX_DOCUMENTS = 10_000
+BATCH = 100_000  # offers that are fetched, and held, together
 MAX_HOPS = 8
 HEAD = 1 << 16
 _TIMED = {"text/vtt": ".vtt", "application/x-subrip": ".srt", "application/srt": ".srt"}
@@ -98,7 +107,8 @@ class Fetching:
                 dataclasses.replace(r, state="waiting", attempts=0, not_before=0) for r in again
             ]
             state |= {row.id: row for row in fresh}
-        self.asked.update(state)
+        if self.refetch:
+            self.asked.update(state)
         waited, number = 0.0, 0
         while self.run is not None:
             state |= self._heeded(self._known(self._targets(state)))
@@ -268,23 +278,25 @@ def _suppressed(row: Row) -> Row:
 
 def found_on_web(data: WebData, fetching: Fetching) -> list[Found]:
     """Every offer of DATA: a file with its bytes, or a drop with its reason, in order."""
-    offers = _offers(data, fetching)
-    limit = fetching.crawl.web.max_items
-    offers = offers if limit is None else offers[:limit]
-    urls: list[tuple[Url, Kind]] = [(one.url, "audio") for one in offers if one.url is not None]
-    rows = fetching.rows(urls)
-    cues = _cues(offers, rows, fetching)
-    return [_found(one, place, rows, cues, fetching) for place, one in enumerate(offers)]
+    return list(each_found(data, fetching))
 
 
-def _offers(data: WebData, fetching: Fetching) -> list[Offer]:
+def each_found(data: WebData, fetching: Fetching) -> Iterator[Found]:
+    """`found_on_web`, a batch of offers at a time: what is held of a list is one batch."""
+    offers = itertools.islice(_offers(data, fetching), fetching.crawl.web.max_items)
+    while batch := list(itertools.islice(offers, BATCH)):
+        rows = fetching.rows([(one.url, "audio") for one in batch if one.url is not None])
+        cues = _cues(batch, rows, fetching)
+        for place, one in enumerate(batch):
+            yield _found(one, place, rows, cues, fetching)
+
+
+def _offers(data: WebData, fetching: Fetching) -> Iterable[Offer]:
     if data.table:
-        return list(table_offers(data.path, fetching.crawl.ignore_columns))
+        return table_offers(data.path, fetching.crawl.ignore_columns)
     if data.url is None:
         assert data.document is not None
-        with open(data.path, "rb") as file:
-            body = file.read()
-        return _opened(data.document, body, "", data.name, fetching)
+        return _opened(data.document, data.path, "", data.name, fetching)
     row = _last(fetching.rows([(data.url, "any")]), data.url)
     if not row.sha256:
         if fetching.run is None and row.state == "waiting":
@@ -294,21 +306,25 @@ def _offers(data: WebData, fetching: Fetching) -> list[Offer]:
             f"DATA cannot be fetched: {row.reason} {row.detail}".rstrip(),
             "Correct the URL, or come again later where that may help.",
         )
-    with open(fetching.body(row), "rb") as file:
-        body = file.read()
+    path = fetching.body(row)
+    with open(path, "rb") as file:
+        head = file.read(HEAD)
     base = row.final_url or row.url
-    kind = data.document or kind_of(body[:HEAD], row.content_type, base)
-    if kind is None or (data.kind is None and begins_like_audio(body[:16])):
+    kind = data.document or kind_of(head, row.content_type, base)
+    if kind is None or (data.kind is None and begins_like_audio(head[:16])):
         return [Offer(provenance=data.name, url=data.url)]
-    return _opened(kind, body, base, data.name, fetching)
+    return _opened(kind, path, base, data.name, fetching)
 
 
 def _opened(
-    kind: DocumentKind, body: bytes, base: str, name: str, fetching: Fetching
-) -> list[Offer]:
-    """All that a document offers, and the documents that it leads to."""
+    kind: DocumentKind, path: str, base: str, name: str, fetching: Fetching
+) -> Iterable[Offer]:
+    """All that a document offers, and the documents that it leads to; a list line by line."""
+    if kind == "urls":
+        return of_lines(path, name)
     try:
-        first = opened(kind, body, base, name)
+        with open(path, "rb") as file:
+            first = opened(kind, file.read(), base, name)
     except DocumentError as error:
         raise DataError(
             name, f"taken for a {kind}: {error}", "Say what it is by --kind."

@@ -6,10 +6,11 @@ one that cannot be fetched, so that the numbers of a document add up.
 """
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Literal
 
 from transforms.gather.web import feeds, links
-from transforms.gather.web.urls import Url, UrlError, canonical, shown
+from transforms.gather.web.urls import MAX_URL, Url, UrlError, canonical, shown
 
 DocumentKind = Literal["feed", "sitemap", "page", "urls"]
 KINDS: tuple[DocumentKind, ...] = ("feed", "sitemap", "page", "urls")
@@ -141,6 +142,19 @@ def _list(body: bytes, name: str) -> Opened:
             if line.strip() and not line.lstrip().startswith("#")
         )
     )
+
+
+def of_lines(path: str, name: str) -> Iterator[Offer]:
+    """The offers of a list of URLs, line by line: a list may be longer than memory, and so may
+    one of its lines, of which no more is read than a URL may be long."""
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        place, started = 1, False
+        while piece := file.readline(MAX_URL + 2):
+            # the rest of a line that is too long was told with its beginning
+            if not started and piece.strip() and not piece.lstrip().startswith("#"):
+                yield of_line(piece.strip(), f"{name}:{place}")
+            started = not piece.endswith("\n")
+            place += not started
 
 
 def of_line(text: str, provenance: str) -> Offer:
