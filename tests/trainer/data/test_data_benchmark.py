@@ -24,6 +24,9 @@ def test_data_path() -> None:
     cells = [line.split("|")[1:3] for line in done.stdout.splitlines() if line.startswith("| ")]
     rows = [(name.strip(), speed) for name, speed in cells if name.strip() != "path"]
     names = ["FLAC decoding alone", "waveforms, in process", "waveforms, one worker"]
+    half = len(rows) // 2
     assert [name for name, _ in rows[:3]] == names
-    assert [name for name, _ in rows[8:11]] == names  # long documents, then clips
+    assert [name for name, _ in rows[half : half + 3]] == names  # long documents, then clips
+    assert {"FLAC to dMel, in process", "webdataset, FLAC + tokens, decoded"} <= dict(rows).keys()
+    assert done.stdout.count("(goal 5)") == 2
     assert all(float(speed.replace(",", "")) > 0 for _, speed in rows)
