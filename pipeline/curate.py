@@ -25,6 +25,7 @@ from pipeline.parts import Member, part_target, plan_parts
 from pipeline.phases import gather as gathering
 from pipeline.phases.annotate import AnnotateJob
 from pipeline.phases.arrange import ArrangeJob
+from pipeline.phases.fetch import fetch_key
 from pipeline.phases.form import form_of
 from pipeline.phases.gather import (
     Census,
@@ -36,6 +37,7 @@ from pipeline.phases.gather import (
 )
 from pipeline.phases.hear import HearJob
 from pipeline.phases.measure import MeasureJob
+from pipeline.phases.objects import found_in_objects, names_objects
 from pipeline.phases.rows import Block
 from pipeline.phases.select import SelectJob, SelectPart, input_digest, manifest_name, plan_blocks
 from pipeline.phases.shards import ShardJob, entry_of, plan_stream, reuse
@@ -270,6 +272,16 @@ class Curator:
 
     def _found(self, line: StreamOutline) -> list[Found]:
         """The items of DATA: files that are there, or that were fetched first."""
+        if names_objects(self.options.data):
+            found = found_in_objects(
+                self.options.data,
+                line.crawl,
+                self.store,
+                lambda job, parts: self._work("fetch", job.key, job, parts),
+                self._common(fetch_key()),
+                self.run_id,
+            )
+            return list(not_only_drops(self.options.data, iter(found)))
         data = recognise(self.options.data, self.options.kind)
         if data is None:
             return list(find(self.options.data, line.crawl))

@@ -18,6 +18,7 @@ from pipeline.curate import Options
 from pipeline.fetching import Fetching, found_on_web
 from pipeline.phases import gather as gathering
 from pipeline.phases.gather import BYTES_PER_SECOND, Census, Look, census, look_id
+from pipeline.phases.objects import found_in_objects, names_objects
 from schemas.ids import bytes_digest
 from schemas.records import Drop, Recording
 from schemas.store import Store
@@ -83,6 +84,8 @@ def scan_data(store: Store, options: Options, crawl: Crawl) -> Scan:
 
 def _found(store: Store, options: Options, crawl: Crawl) -> list[Found]:
     """The items of DATA; of the web what a run has fetched before, for nothing is asked here."""
+    if names_objects(options.data):
+        return found_in_objects(options.data, crawl, store, None, {}, "")
     data = recognise(options.data, options.kind)
     if data is None:
         return list(find(options.data, crawl))
