@@ -93,7 +93,9 @@ def test_what_was_fetched_gives_the_bytes_that_files_give(tmp_path: Path) -> Non
     assert a.heard.done.keys() == b.heard.done.keys()
 
 
-@pytest.mark.parametrize("form", ["urls.txt", "table.csv", "table.jsonl", "feed.xml", "page.html"])
+@pytest.mark.parametrize(
+    "form", ["urls.txt", "table.csv", "table.jsonl", "feed.xml", "page.html", "sitemap.xml"]
+)
 def test_a_local_file_that_names_urls_is_data(form: str, tmp_path: Path) -> None:
     with site() as server:
         talk = f"{server.url}/talk.mp3"
@@ -103,6 +105,7 @@ def test_a_local_file_that_names_urls_is_data(form: str, tmp_path: Path) -> None
             "table.jsonl": f'{{"url": "{talk}", "speaker": "Ada"}}\n',
             "feed.xml": f'<rss><channel><item><enclosure url="{talk}" type="audio/mpeg"/></item>'
             "</channel></rss>",
+            "sitemap.xml": f"<urlset><url><loc>{talk}</loc></url></urlset>",
             "page.html": f"<html><a href='{talk}'>hear</a></html>",
         }[form]
         (tmp_path / form).write_text(text)

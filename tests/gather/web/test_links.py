@@ -62,3 +62,17 @@ def test_sitemaps_are_read_in_all_their_forms() -> None:
 def test_broken_sitemaps_are_refused(body: bytes) -> None:
     with pytest.raises(LinkError):
         of_sitemap(body, BASE)
+
+
+@pytest.mark.parametrize(
+    ("links", "expected"),
+    [
+        ('<a rel="license" href="https://l.example/by">x</a>', "https://l.example/by"),
+        ('<link rel="license nofollow" href="/terms">', "http://site.example/terms"),
+        ('<a rel="license" href="/a">x</a><a rel="license" href="/b">y</a>', ""),
+        ('<a href="/a">license</a>', ""),
+    ],
+)
+def test_a_page_s_licence_is_taken_where_it_names_one(links: str, expected: str) -> None:
+    page = f"<html>{links}<audio src='a.mp3'></audio></html>".encode()
+    assert of_page(page, BASE).licence == expected

@@ -34,6 +34,7 @@ class Links:
     audio: tuple[Url, ...]
     feeds: tuple[Url, ...]
     refused: tuple[tuple[str, str], ...] = ()  # (link as shown, why)
+    licence: str = ""  # by `rel="license"`: of all that the page holds, where it names just one
 
 
 def of_page(body: bytes, base: str) -> Links:
@@ -62,7 +63,19 @@ def of_page(body: bytes, base: str) -> Links:
             refused.append((error.code, str(error)))
         if len(audio) + len(feeds) > MAX_LINKS:
             raise LinkError(f"more than {MAX_LINKS} links")
-    return Links(audio=tuple(audio), feeds=tuple(feeds), refused=tuple(refused))
+    return Links(
+        audio=tuple(audio), feeds=tuple(feeds), refused=tuple(refused), licence=_licence(root, base)
+    )
+
+
+def _licence(root: Any, base: str) -> str:
+    """The licence that a page declares; none where it names several: whose is whose is a guess."""
+    found = set()
+    for one in root.iter("a", "link"):
+        if "license" in (one.get("rel") or "").lower().split() and one.get("href"):
+            with contextlib.suppress(UrlError):
+                found.add(canonical(one.get("href"), base).text)
+    return found.pop() if len(found) == 1 else ""
 
 
 def _offers(

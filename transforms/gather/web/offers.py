@@ -120,7 +120,8 @@ def _sitemap(found: links.Sitemap, name: str) -> Opened:
 
 def _page(found: links.Links, name: str) -> Opened:
     offers = [
-        Offer(provenance=f"{name}:{place}", url=url) for place, url in enumerate(found.audio, 1)
+        Offer(provenance=f"{name}:{place}", url=url, licence=found.licence or None)
+        for place, url in enumerate(found.audio, 1)
     ]
     offers += _refused(found.refused, name)
     return Opened(offers=tuple(offers), documents=tuple(("feed", url) for url in found.feeds))
