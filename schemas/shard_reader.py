@@ -167,11 +167,12 @@ def read_tokens(fetch: Fetch, row: IndexRow, entry: TokenizerEntry, where: str) 
     if member is None:
         raise ShardError("missing_member", f"{where}: {row.key} has no tokens of {entry.name}")
     data = fetch(member.offset, member.size)
-    head = npy_head(entry.dtype, member.positions, entry.codebooks)
-    size = len(head) + member.positions * entry.codebooks * entry.dtype.itemsize
+    dtype = entry.dtype
+    head = npy_head(dtype, member.positions, entry.codebooks)
+    size = len(head) + member.positions * entry.codebooks * dtype.itemsize
     sound = len(data) == member.size == size and zlib.crc32(data) == member.crc32
     if sound and bytes(data[: len(head)]) == head:
-        flat: Units = np.frombuffer(data, entry.dtype, offset=len(head))
+        flat: Units = np.frombuffer(data, dtype, offset=len(head))
         return flat.reshape(member.positions, entry.codebooks)
     # something is wrong: what, costs more to say than a sound array to read
     place = f"{where}: {row.key}.{entry.name}.npy"
@@ -179,7 +180,7 @@ def read_tokens(fetch: Fetch, row: IndexRow, entry: TokenizerEntry, where: str) 
     units = read_npy(data, place)
     raise ShardError(
         "bad_tokens",
-        f"{place}: {units.dtype} {units.shape}, its index and tokenizer say {entry.dtype} "
+        f"{place}: {units.dtype} {units.shape}, its index and tokenizer say {dtype} "
         f"{(member.positions, entry.codebooks)}",
     )
 

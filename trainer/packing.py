@@ -104,15 +104,17 @@ class _Block:
         """The beginning of a rest that leaves least of the room, of those that must be cut
         first."""
         must = bisect.bisect_right(self.rests, (self._length, len(self._items)))
-        for group in (self.rests[must:], self.rests[:must]):
+        for low, high in ((must, len(self.rests)), (0, must)):
             best: tuple[int, int, int] | None = None
-            for _, item in group[-CANDIDATES:]:
+            for _, item in self.rests[max(low, high - CANDIDATES) : high]:
                 first, last = self._firsts[-item], self._fitting(-item, room)
                 if last - first < LEAST:
                     continue
                 left = room - self._items[-item].exact(first, last)
                 if best is None or left < best[0]:
                     best = (left, -item, last)
+                    if not left:
+                        break
             if best is not None:
                 return self._taken(best[1], best[2])
         return None

@@ -42,6 +42,10 @@ class SetReader:
         source = speech if self._order is None else self._order.source
         self._speech = source
         self.stored = _stored(shards, source)
+        # whether the type of stored tokens holds more than the levels that there are
+        self._bounded = self.stored is not None and (
+            self.stored.levels <= np.iinfo(self.stored.dtype).max
+        )
         weights = shards.settings.weights
         self.order = Order(shards, run, None if weights is None else read_weights(weights))
         positions = None
@@ -155,8 +159,7 @@ class SetReader:
             return self._tokens[key]
         where = self.shards.where(drawn.shard)
         found = read_tokens(self.shards.view(drawn.shard), self.row(drawn), entry, where)
-        every = entry.levels > np.iinfo(found.dtype).max  # all that the type holds is a level
-        if not every and len(found) and int(found.max()) >= entry.levels:
+        if self._bounded and len(found) and int(found.max()) >= entry.levels:
             raise DataError("bad_tokens", f"{where}: {drawn} has codes above {entry.levels} levels")
         self._tokens[key] = found
         self._bytes += found.nbytes

@@ -20,7 +20,7 @@ class Sheet:
 
     def __init__(self, length: int, vocabulary: Vocabulary) -> None:
         self._length, self._vocabulary = length, vocabulary
-        self._markers = {name: vocabulary.marker(name) for name in MARKERS}
+        self._markers = {name: vocabulary.markers_first + n for n, name in enumerate(MARKERS)}
         self._unit = vocabulary.speech_first
         self.kinds: list[int] = []
         self.lengths: list[int] = []
@@ -75,12 +75,13 @@ class Sheet:
         modality, ids = np.empty(length, np.int8), np.empty(length, np.int32)
         piece, place = np.empty(length, np.int32), np.empty(length, np.int32)
         modality[end:], ids[end:], piece[end:], place[end:] = PADDING, 0, -1, 0
-        modality[:end] = np.repeat(np.array(self.kinds, np.int8), self.lengths)
-        ids[:end] = np.repeat(np.array(self._values, np.int32), self.lengths)
-        at = 0
+        lengths = np.array(self.lengths, np.int64)
+        modality[:end] = np.array(self.kinds, np.int8).repeat(lengths)
+        ids[:end] = np.array(self._values, np.int32).repeat(lengths)
+        places, at = np.arange(max(self._pieces, default=0), dtype=np.int32), 0
         for number, positions in enumerate(self._pieces):
             piece[at : at + positions] = number
-            place[at : at + positions] = np.arange(positions, dtype=np.int32)
+            place[at : at + positions] = places[:positions]
             at += positions
         if self._texts:
             ids[modality == TEXT] = np.frombuffer(b"".join(self._texts), np.intc)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from schemas.ids import bytes_digest
 from schemas.manifest import manifest_files, read_manifest
 from schemas.records import Document
 from schemas.shard import ShardError
-from schemas.shard_index import IndexRow, index_bytes, index_table, read_index
+from schemas.shard_index import IndexRow, TokenMember, index_bytes, index_table, read_index
+from schemas.shard_reader import read_tokens
+from schemas.shard_tokens import npy_bytes
 from schemas.shard_validate import validate
 from tests.trainer.data.made_sets import (
     ByteText,
@@ -29,9 +32,10 @@ from tests.trainer.data.reading import assert_same, flip, opened, packs_of, sett
 from trainer.data import Data, open_data
 from trainer.drawing import Drawing
 from trainer.encoding import Positions
-from trainer.index_columns import read_rows
+from trainer.index_columns import PLAIN, read_rows
 from trainer.orders import ORDERS, ordered
 from trainer.outlines import outlines_of
+from trainer.pack import PADDING
 from trainer.packing import fill
 
 POLICIES: list[Any] = [
@@ -242,3 +246,40 @@ def test_codes_take_the_least_room(pairs: dict[str, tuple[Path, Path]]) -> None:
     wide.levels = 257
     data = open_data(settings_of(a={"shards": pairs["flac"][0]}), ByteText(), wide)
     assert packs_of(data, steps=1)[0].codes.dtype == np.uint16
+
+
+@pytest.mark.parametrize("books", [1, 3])
+def test_a_pack_that_lost_all_of_its_pieces_is_padding(tmp_path: Path, books: int) -> None:
+    folder = write_set(tmp_path, [document_of("talk", 1, [0.5])], tokens=Energy(books))
+    tar = next((folder / "train").glob("*.tar"))
+    row = read_index(tar.with_suffix(".parquet").read_bytes(), "")[0]
+    flip(tar, row.tokens[0].offset + row.tokens[0].size - 1)
+    about = {"shards": folder, "epochs": 1, "policy": "speech_only"}
+    run = settings_of(talk=about, packs=1, last="keep", on_bad_shard="skip")
+    found = list(opened(run, codebooks=books).batches())
+    assert [one.code for one in found[0].lost] == ["altered"]
+    pack = found[0].batch.packs[0]
+    assert (pack.modality == PADDING).all() and (pack.piece == -1).all()
+    assert not pack.codes.any() and not pack.ids.any()
+
+
+@given(st.integers(0, 2**31 - 1), st.sampled_from([(1, 16), (3, 16), (2, 300), (1, 70_000)]))
+@settings(deadline=None, max_examples=25)
+def test_tokens_are_read_as_they_were_written(seed: int, shape: tuple[int, int]) -> None:
+    books, levels = shape
+    chance = np.random.default_rng(seed)
+    entry = dataclasses.replace(Energy(books).entry(), levels=levels)
+    count = int(chance.integers(0, 50))
+    units = chance.integers(0, levels, (count, books)).astype(entry.dtype)
+    data = npy_bytes(units)
+    member = TokenMember(
+        name=entry.name, offset=0, size=len(data), crc32=zlib.crc32(data), positions=count
+    )
+    row = IndexRow(key="k", **dict.fromkeys(PLAIN[1:], 0), tokens=(member,))  # type: ignore[arg-type]
+    for whole in (data, np.frombuffer(data, np.uint8)):
+        found = read_tokens(lambda a, n: whole[a : a + n], row, entry, "x")  # type: ignore[misc]  # noqa: B023
+        assert np.array_equal(found, units) and found.dtype == entry.dtype
+    for wrong in ({"positions": count + 1}, {"positions": -1}, {"size": len(data) - 1}):
+        other = dataclasses.replace(row, tokens=(dataclasses.replace(member, **wrong),))
+        with pytest.raises(ShardError):
+            read_tokens(lambda a, n: data[a : a + n], other, entry, "x")
