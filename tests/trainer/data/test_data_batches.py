@@ -71,6 +71,29 @@ def test_withheld_is_the_other_side_of_each_chunk(
     assert 0 < seconds < sum(document.seconds for document in talks.values())
 
 
+@pytest.mark.parametrize("policy", [Deterministic(start="alternate"), Stochastic()])
+def test_every_token_of_a_pack_is_shown_or_withheld(
+    talk_set: Path, talks: dict[str, Document], policy: Policy
+) -> None:
+    """Chunk by chunk over two epochs: one side stands in the pack, the other is counted. Bytes of
+    text are exact; units of speech are those of the chunk alone."""
+    about = {"shards": talk_set, "policy": policy, "epochs": 2}
+    packs = packs_of(opened(settings_of(talk=about, packs=1)))
+    energy, shown = Energy(), Counter[tuple[str, int]]()
+    for pack in packs:
+        both = 0
+        for name, (first, last) in zip(pack.documents, pack.chunks, strict=True):
+            for place in range(first, last):
+                chunk = talks[name].chunks[place]
+                samples = round(chunk.end * 8000) - round(chunk.start * 8000)
+                both += len(" " + chunk.text) + energy.grid.positions(samples, 8000)
+                shown[name, place] += 1
+        found = positions([pack])
+        assert pack.withheld == both - found["text"] - found["speech"] > 0
+    assert set(shown.values()) == {2}
+    assert len(shown) == sum(len(document.chunks) for document in talks.values())
+
+
 def test_pieces_do_not_see_each_other(talk_set: Path) -> None:
     for pack in packs_of(opened(settings_of(talk=talk_set)), steps=5):
         for number in range(len(pack.documents)):
@@ -323,6 +346,12 @@ def test_passes_over_unique_content_are_told(talk_set: Path, page_set: Path) -> 
         last = found
     assert 0.8 < last["page"] <= 1.0
     assert last["talk"] > 0
+    three = opened(settings_of(page={"shards": page_set, "epochs": 3}, packs=1))
+    states = [given.state for given in three.batches()]
+    assert three.passes(states[-1])["page"] == pytest.approx(3.0)
+    begun = [dict(state.sets)["page"].epoch for state in states]
+    for epoch, state in zip(begun, states, strict=True):
+        assert epoch < three.passes(state)["page"] <= epoch + 1
 
 
 def test_when_a_set_is_done_the_data_end_or_the_others_go_on(
