@@ -127,12 +127,6 @@ def _open(store: Store, name: str) -> Any:
     return str(local) if local is not None else io.BytesIO(store.get(name))
 
 
-def whole(store: Store, name: str) -> pa.Table:
-    """All of a Parquet file, nested columns as they are."""
-    with pq.ParquetFile(_open(store, name)) as file:
-        return file.read(use_threads=False)
-
-
 def about(store: Store, name: str) -> dict[str, Any]:
     """The header of a commit: format, tar, phase, key, part."""
     raw = pq.read_schema(_open(store, name)).metadata[b"speechloom"]
