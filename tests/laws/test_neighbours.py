@@ -81,7 +81,7 @@ def test_rows_and_scores_of_the_real_engines(tmp_path: Path) -> None:
     assert any(row["snr_db"] for task in alone.values() for row in task["snr"])
     for place in ("one part", "two workers"):
         there = answers(tmp_path / place)
-        assert len(there) == len(FEW) + len(MORE)
+        assert len(there) == len(FEW) + len(MORE) - 1  # the broken one has nothing to annotate
         for task, expected in alone.items():
             assert there[task] == expected, place
     assert runs.shard_digests(tmp_path / "one part") == runs.shard_digests(tmp_path / "two workers")

@@ -44,6 +44,8 @@ class MadeJob(SimpleJob):
             raise ConservationError("made: one is missing")
         if part.deed == "sleep":
             time.sleep(30)
+        if part.deed == "nap":
+            time.sleep(0.3)
         done = (Done(id=part.id, seconds=part.seconds),)
         word = Word(text=str(os.getpid()), start=0.0, end=1.0)
         content = Content(done=done, rows=(word,))
