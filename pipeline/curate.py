@@ -19,12 +19,14 @@ from pipeline.archives import found_in_archives
 from pipeline.breaker import USUAL, Breaker, MaxFailures
 from pipeline.commits import Ledger, ledger
 from pipeline.fetching import Fetching, found_on_web
+from pipeline.hub_datasets import found_in_dataset, names_dataset
 from pipeline.locks import phase_lock
 from pipeline.outline import StreamOutline
 from pipeline.parts import Member, part_target, plan_parts
 from pipeline.phases import gather as gathering
 from pipeline.phases.annotate import AnnotateJob
 from pipeline.phases.arrange import ArrangeJob
+from pipeline.phases.dataset_rows import dataset_key
 from pipeline.phases.fetch import fetch_key
 from pipeline.phases.form import form_of
 from pipeline.phases.gather import (
@@ -280,6 +282,16 @@ class Curator:
                 lambda job, parts: self._work("fetch", job.key, job, parts),
                 self._common(fetch_key()),
                 self.run_id,
+            )
+            return list(not_only_drops(self.options.data, iter(found)))
+        if names_dataset(self.options.data, self.options.kind):
+            found = found_in_dataset(
+                self.options.data,
+                line.crawl,
+                self.store,
+                lambda job, parts: self._work("unpack", job.key, job, parts),
+                self._common(dataset_key()),
+                self._tell,
             )
             return list(not_only_drops(self.options.data, iter(found)))
         data = recognise(self.options.data, self.options.kind)

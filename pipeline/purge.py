@@ -172,6 +172,8 @@ def _kept_row(phase: str, row: Row, gone: Gone) -> Row | None:
             return row
         # its place is kept, or the records behind it would be others
         bare = {"url": "", "sha256": "", "detail": "", "content_type": "", "date": "", "bytes": 0}
+        said = ("text", "speaker", "language", "licence", "feed")  # of a row of a data set
+        bare |= {name: None for name in said if name in told}
         return {**row, "row": {**told, **bare, "reason": "suppressed"}}
     if phase == "measure":
         return None if told["id"] in gone.clips else row

@@ -16,6 +16,7 @@ from pipeline.archives import found_in_archives
 from pipeline.commits import ledger
 from pipeline.curate import Options
 from pipeline.fetching import Fetching, found_on_web
+from pipeline.hub_datasets import found_in_dataset, names_dataset
 from pipeline.phases import gather as gathering
 from pipeline.phases.gather import BYTES_PER_SECOND, Census, Look, census, look_id
 from pipeline.phases.objects import found_in_objects, names_objects
@@ -86,6 +87,8 @@ def _found(store: Store, options: Options, crawl: Crawl) -> list[Found]:
     """The items of DATA; of the web what a run has fetched before, for nothing is asked here."""
     if names_objects(options.data):
         return found_in_objects(options.data, crawl, store, None, {}, "")
+    if names_dataset(options.data, options.kind):
+        return found_in_dataset(options.data, crawl, store, None, {}, lambda kind, value: None)
     data = recognise(options.data, options.kind)
     if data is None:
         return list(find(options.data, crawl))

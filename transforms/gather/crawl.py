@@ -14,6 +14,7 @@ import pydantic
 from pydantic import Field
 
 from schemas.records import Drop, Recording
+from transforms.gather.dataset_columns import DatasetSettings
 from transforms.gather.digests import DigestMemory, FileChanged
 from transforms.gather.found import Fetched, Found, dropped
 from transforms.gather.web import failures, warcs
@@ -70,7 +71,8 @@ class Crawl(Step):
         "bad_cues": "the file that the table's column `cues` names is no WebVTT or SubRip that can "
         "be read",
         "changed": "the file changed while it was read; run again when it is complete",
-        "no_audio": "an entry of a feed that offers no audio",
+        "no_audio": "an entry of a feed, or a row of a data set, that offers no audio",
+        "bad_cell": "a row of a data set that says what cannot be taken; the detail says which",
         "document": "a feed, sitemap or page that cannot be read as one",
         "waiting": "its host asks to come later, or time ran out: run again",
         **{code: text for code, text in warcs.REASONS.items() if code not in _OF_FILES},
@@ -103,6 +105,10 @@ class Crawl(Step):
         "unknown column is an error, because a misspelt one would be lost silently).",
     )
 
+    dataset: DatasetSettings = Field(
+        default_factory=DatasetSettings,
+        description="What is taken of DATA that is a Hugging Face dataset.",
+    )
     web: Web = Field(
         default_factory=Web, description="How the web is asked, where DATA is of the web."
     )

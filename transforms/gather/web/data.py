@@ -39,7 +39,7 @@ _ARCHIVES: dict[ArchiveKind, tuple[str, ...]] = {
     "warcs": LISTS,
     "cdx": CDX,
 }
-ALL_KINDS = ("files", "table", *KINDS, *_ARCHIVES)
+ALL_KINDS = ("files", "table", "dataset", *KINDS, *_ARCHIVES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
