@@ -3,9 +3,10 @@
     python benchmarks/fetching.py [--files 5000] [--kilobytes 200] [--repeats 5]
 
 A server on loopback, in a process of its own, gives files of random bytes. The bare loop asks for
-them with aiohttp, so many at once, and writes each body to a file. The fetch phase does the same
-with all that it promises: addresses judged, robots.txt and opt-outs read, bodies digested and
-stored under their digest, each URL noted in OUT as it ends and committed with its round. Both take
+them with the client of the fetch phase, so many at once, and each body ends in a file, bounded and
+digested. The fetch phase does the same with all that it promises besides: robots.txt and opt-outs
+read, hosts paced, bodies stored under their digest, each URL noted in OUT as it ends and committed
+with its round. For comparison aiohttp itself, which neither judges, bounds nor digests. They take
 turns.
 Also: how much memory the fetch phase takes while it does so. Prints Markdown.
 """
@@ -30,9 +31,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from benchmarks import circumstances as on
 from pipeline.phases.fetch import FetchJob, FetchPart, Queue, fetch_key
 from schemas.store import Store
+from transforms.gather.web.addresses import Exceptions
+from transforms.gather.web.client import Client
 from transforms.gather.web.frontier import new
 from transforms.gather.web.settings import Web
-from transforms.gather.web.urls import canonical
+from transforms.gather.web.urls import Url, canonical
 
 AT_ONCE = 16
 GOAL = 0.8
@@ -64,8 +67,25 @@ def serve(pipe: Connection, size: int) -> None:
     asyncio.run(run())
 
 
-async def bare(urls: list[str], folder: pathlib.Path) -> None:
-    """The client alone: ask, read, write."""
+async def bare(urls: list[str], port: int, folder: pathlib.Path) -> None:
+    """The client alone: ask, bound, digest, write."""
+    numbers = itertools.count()
+
+    async def free(url: Url) -> None:
+        """Everything may be asked for."""
+
+    async def work(waiting: "itertools.chain[str]", client: Client) -> None:
+        for url in waiting:
+            await client.fetch(canonical(url), folder / str(next(numbers)), free)
+
+    allowed = Exceptions.parse((f"127.0.0.1:{port}",))
+    async with Client("bench/1", allowed=allowed) as client:
+        waiting = itertools.chain(urls)
+        await asyncio.gather(*(work(waiting, client) for _ in range(AT_ONCE)))
+
+
+async def library(urls: list[str], folder: pathlib.Path) -> None:
+    """aiohttp alone: ask, read, write."""
     import aiohttp
 
     numbers = itertools.count()
@@ -115,7 +135,7 @@ def main() -> None:
     server.start()
     port = ours.recv()
     urls = [f"http://127.0.0.1:{port}/{number}.flac" for number in range(options.files)]
-    walls: dict[str, list[float]] = {"bare loop": [], "fetch phase": []}
+    walls: dict[str, list[float]] = {"bare loop": [], "fetch phase": [], "aiohttp alone": []}
     held = []
     for turn in range(options.repeats):
         order = list(walls) if turn % 2 == 0 else list(walls)[::-1]
@@ -124,7 +144,9 @@ def main() -> None:
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             began = time.perf_counter()
             if name == "bare loop":
-                asyncio.run(bare(urls, folder))
+                asyncio.run(bare(urls, port, folder))
+            elif name == "aiohttp alone":
+                asyncio.run(library(urls, folder))
             else:
                 fetched(urls, port, folder)
                 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
