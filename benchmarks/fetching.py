@@ -33,7 +33,7 @@ from pipeline.phases.fetch import FetchJob, FetchPart, Queue, fetch_key
 from schemas.store import Store
 from transforms.gather.web.addresses import Exceptions
 from transforms.gather.web.client import Client
-from transforms.gather.web.frontier import new
+from transforms.gather.web.frontier import Row, new
 from transforms.gather.web.settings import Web
 from transforms.gather.web.urls import Url, canonical
 
@@ -103,7 +103,7 @@ async def library(urls: list[str], folder: pathlib.Path) -> None:
         await asyncio.gather(*(work(waiting, session) for _ in range(AT_ONCE)))
 
 
-def fetched(urls: list[str], port: int, out: pathlib.Path) -> None:
+def fetched(rows: list[Row], port: int, out: pathlib.Path) -> None:
     """The fetch phase: one round over one host's queue."""
     web = Web(
         delay=0.0, patience=0.0, host_concurrency=AT_ONCE, allow=(f"127.0.0.1:{port}",), attempts=1
@@ -111,15 +111,15 @@ def fetched(urls: list[str], port: int, out: pathlib.Path) -> None:
     queue = Queue(
         group="127.0.0.1",
         hosts=("127.0.0.1",),
-        rows=tuple(new(canonical(url)) for url in urls),
+        rows=tuple(rows),
     )
     job = FetchJob(
         key=fetch_key(), store=Store(out), run="bench", device="", web=web, max_bytes=None
     )
     job.run_part(FetchPart(id="0" * 32, queues=(queue,), seconds=1.0))
     stored = sum(1 for _ in out.glob("fetch/*/bodies/*/*"))
-    if stored != len(urls):
-        raise RuntimeError(f"{stored} of {len(urls)} files were stored")
+    if stored != len(rows):
+        raise RuntimeError(f"{stored} of {len(rows)} files were stored")
 
 
 def main() -> None:
@@ -135,6 +135,7 @@ def main() -> None:
     server.start()
     port = ours.recv()
     urls = [f"http://127.0.0.1:{port}/{number}.flac" for number in range(options.files)]
+    rows = [new(canonical(url)) for url in urls]  # as planning leaves them
     walls: dict[str, list[float]] = {"bare loop": [], "fetch phase": [], "aiohttp alone": []}
     held = []
     for turn in range(options.repeats):
@@ -148,7 +149,7 @@ def main() -> None:
             elif name == "aiohttp alone":
                 asyncio.run(library(urls, folder))
             else:
-                fetched(urls, port, folder)
+                fetched(rows, port, folder)
                 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
                 held.append((after - before) / 1024)
             walls[name].append(time.perf_counter() - began)

@@ -152,9 +152,11 @@ class Store:
         target = Path(self.url) / name
         with self._explained(name):
             try:
-                if not target.parent.is_dir():
+                try:
+                    os.link(path, target)
+                except FileNotFoundError:
                     target.parent.mkdir(parents=True, exist_ok=True)
-                os.link(path, target)
+                    os.link(path, target)
             except FileExistsError:
                 return False
             except OSError:  # another disk, or a file system without hard links

@@ -8,6 +8,7 @@ what has no commit yet.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import functools
 import json
@@ -15,19 +16,19 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import BinaryIO, ClassVar, cast
 
 from pipeline import commits, layout
 from pipeline.commits import Content, Done
 from pipeline.simple import SimpleJob
 from schemas.ids import digest_of
 from schemas.store import Store
-from schemas.tables import arrow_schema, from_row, to_row
+from schemas.tables import arrow_schema, from_row
 from transforms.gather.web.client import Client
 from transforms.gather.web.frontier import ENDED, Row
 from transforms.gather.web.pace import Bandwidth
 from transforms.gather.web.settings import Web
-from transforms.gather.web.visit import Round
+from transforms.gather.web.visit import Ended, Round
 
 FORMAT = 1
 
@@ -83,7 +84,7 @@ class FetchJob(SimpleJob):
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         done = tuple(Done(id=row.id, seconds=0.0) for row in rows if row.state in ENDED)
-        content = Content(done=done, rows=tuple(rows))
+        content = Content(done=done, rows=tuple(map(_flat, rows)))
         commits.write(
             self.store, self.phase, self.key, part.id, content, arrow_schema(Row), self.run
         )
@@ -102,48 +103,66 @@ class FetchJob(SimpleJob):
         return Path(tempfile.mkdtemp(dir=local))
 
     async def _round(self, part: FetchPart, folder: Path) -> list[Row]:
-        throttle = Bandwidth(self.bandwidth).take if self.bandwidth is not None else None
-        limits = self.web.limits(self.max_bytes)
-        async with Client(
+        client = Client(
             self.web.user_agent,
             ports=frozenset(self.web.ports),
             allowed=self.web.exceptions,
-            limits=limits,
+            limits=self.web.limits(self.max_bytes),
             connections=self.web.connections,
-            throttle=throttle,
-        ) as client:
-            rounds = []
-            for number, queue in enumerate(part.queues):
-                own = folder / str(number)
-                own.mkdir()
-                one = Round(
-                    client,
-                    queue.hosts,
-                    self.web.round(),
-                    self.web.pace(),
-                    limits,
-                    own,
-                    functools.partial(self._ended, part.id),
+            throttle=Bandwidth(self.bandwidth).take if self.bandwidth is not None else None,
+        )
+        with self._notes(part.id) as notes:
+            async with client:
+                ended = functools.partial(self._ended, notes, part.id)
+                found = await asyncio.gather(
+                    *(
+                        self._queue(client, queue, folder / str(number), ended)
+                        for number, queue in enumerate(part.queues)
+                    )
                 )
-                rounds.append(one.run(queue.rows))
-            found = await asyncio.gather(*rounds)
         return [row for rows in found for row in rows]
 
-    async def _ended(self, part: str, row: Row, body: Path | None) -> None:
-        await asyncio.to_thread(self._keep, part, row, body)
+    async def _queue(self, client: Client, queue: Queue, folder: Path, ended: Ended) -> list[Row]:
+        """Ask for one group's queue."""
+        folder.mkdir()
+        limits = self.web.limits(self.max_bytes)
+        round_, pace = self.web.round(), self.web.pace()
+        one = Round(client, queue.hosts, round_, pace, limits, folder, ended)
+        return await one.run(queue.rows)
 
-    def _keep(self, part: str, row: Row, body: Path | None) -> None:
+    async def _ended(self, notes: BinaryIO | None, part: str, row: Row, body: Path | None) -> None:
+        if notes is None:
+            await asyncio.to_thread(self._keep, notes, part, row, body)
+        else:  # a link and a short write: a thread would cost more than they do
+            self._keep(notes, part, row, body)
+
+    def _keep(self, notes: BinaryIO | None, part: str, row: Row, body: Path | None) -> None:
         """The body first: what is noted as fetched is there."""
         if body is not None:
             self.store.take(body_name(self.key, row.sha256), body)
-        note = json.dumps(to_row(row), sort_keys=True).encode() + b"\n"
+        note = json.dumps(_flat(row)).encode() + b"\n"
+        if notes is None:
+            self.store.replace(_note_name(self.key, part, row), note)
+        else:  # one write of one line to the end of a file: whole, or torn and passed over
+            notes.write(note)
+
+    @contextlib.contextmanager
+    def _notes(self, part: str) -> Iterator[BinaryIO | None]:
+        """Where the rows of a part are noted; None on a store that cannot append."""
         local = self.store.local(_notes_name(self.key, part))
         if local is None:
-            self.store.replace(_note_name(self.key, part, row), note)
+            yield None
             return
-        # one write of one line to the end of a file: whole, or torn and passed over
         with local.open("ab", buffering=0) as file:
-            file.write(note)
+            yield cast(BinaryIO, file)
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(Row))
+
+
+def _flat(row: Row) -> dict[str, object]:
+    """A row as plain values; none of its fields holds another record."""
+    return {name: getattr(row, name) for name in _FIELDS}
 
 
 def _notes_name(key: str, part: str) -> str:

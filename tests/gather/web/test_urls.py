@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.gather.web.urls import UrlError, canonical, shown
+from transforms.gather.web.urls import UrlError, canonical, of_canonical, shown
 
 SAME = [
     ("HTTP://Example.COM:80/a/../b/./c%7e?x=%2f#f", "http://example.com/b/c~?x=%2F"),
@@ -68,6 +68,7 @@ def test_the_canonical_form_of_a_canonical_form_is_itself(path: str, query: str)
     except UrlError:
         return
     assert canonical(found.text) == found
+    assert of_canonical(found.text) == found
     assert found.text.isascii() and " " not in found.text
 
 
@@ -83,3 +84,17 @@ def test_any_text_is_a_url_or_an_error_that_can_be_shown(text: str) -> None:
 
 def test_passwords_and_control_characters_are_not_shown() -> None:
     assert shown("http://me:secret@h/p\x1b[31m") == "http://***@h/p?[31m"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://[::1]:8080/x",
+        "http://[::1]/",
+        "https://a.example:8443/b?c=d",
+        "http://127.0.0.1:9/",
+        "https://a.example/",
+    ],
+)
+def test_a_canonical_url_is_read_back_without_judging_it_again(text: str) -> None:
+    assert of_canonical(text) == canonical(text)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from schemas.ids import digest_of
 from transforms.gather.web.failures import REASONS
-from transforms.gather.web.urls import Url
+from transforms.gather.web.urls import Url, of_canonical
 
 State = Literal["waiting", "done", "unchanged", "moved", "refused", "dead"]
 # refused: not to be fetched, by rule or by wish; dead: could not be fetched
@@ -92,9 +92,8 @@ def span_of(row: Row) -> Span | None:
 
 
 def host_of(row: Row) -> str:
-    """The host of a row's URL, which is canonical."""
-    rest = row.url.split("//", 1)[1].split("/", 1)[0]
-    return rest.rpartition(":")[0] if rest.rpartition(":")[2].isdigit() else rest
+    """The host of a row's URL, which is canonical; an IPv6 address without brackets."""
+    return of_canonical(row.url).host
 
 
 def groups(hosts: Mapping[str, Iterable[str]]) -> dict[str, str]:

@@ -29,6 +29,9 @@ class Declared:
     until: float  # monotonic seconds
 
 
+NOTHING = Declared(Robots(""), b"", b"", float("inf"))
+
+
 class Permission:
     """Answers for one agent. One event loop only."""
 
@@ -56,13 +59,13 @@ class Permission:
         if task is None:
             task = asyncio.ensure_future(self._ask(url.origin))
             self._known[url.origin] = task
-        return await asyncio.shield(task)
+        return task.result() if task.done() else await asyncio.shield(task)
 
-    async def check(self, url: Url) -> None:
-        """Raises `FetchError` where a URL must not be asked for: `robots`, `robots_unreachable`
-        or `opt_out`."""
+    async def check(self, url: Url) -> Declared:
+        """What the origin of a URL declares. Raises `FetchError` where the URL must not be asked
+        for: `robots`, `robots_unreachable` or `opt_out`."""
         if not (self._obey_robots or self._obey_reservations):
-            return
+            return NOTHING
         found = await self.declared(url)
         if self._obey_robots:
             if found.robots.text is None:
@@ -76,6 +79,7 @@ class Permission:
                 signal = optout.of_ai_txt(found.ai_txt, path, self._agent)
             if signal is not None:
                 raise FetchError("opt_out", signal)
+        return found
 
     async def _ask(self, origin: str) -> Declared:
         rules = Robots("")

@@ -85,6 +85,17 @@ def canonical(text: str, base: str | None = None) -> Url:
     return whole
 
 
+def of_canonical(text: str) -> Url:
+    """The parts of a URL that is canonical already, as rows of the frontier are."""
+    scheme, _, rest = text.partition("://")
+    authority, _, target = rest.partition("/")
+    host, colon, port = authority.rpartition(":")
+    if not colon or authority.endswith("]"):  # no port; an IPv6 address has colons of its own
+        host, port = authority, ""
+    number = int(port) if port else SCHEMES[scheme]
+    return Url(text, scheme, host.removeprefix("[").removesuffix("]"), number, f"/{target}")
+
+
 def shown(url: str) -> str:
     """A URL for logs and records: no user or password, no control characters, not endless."""
     cleaned = _CONTROLS.sub("?", url)

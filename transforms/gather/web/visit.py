@@ -20,8 +20,8 @@ from transforms.gather.web.client import MAX_REDIRECTS, Answer, Client, Known, L
 from transforms.gather.web.failures import FetchError
 from transforms.gather.web.frontier import REFUSALS, Row, host_of, span_of
 from transforms.gather.web.pace import Host, PaceSettings, Turn
-from transforms.gather.web.permission import Permission
-from transforms.gather.web.urls import Url, canonical
+from transforms.gather.web.permission import Declared, Permission
+from transforms.gather.web.urls import Url, of_canonical
 
 HEAD = 8_192  # bytes that tell what a body is
 SMALL = Limits(
@@ -94,6 +94,7 @@ class Round:
             obey_reservations=settings.obey_reservations,
         )
         self._number = 0
+        self._heeded: dict[str, Declared] = {}
 
     async def run(self, queue: Sequence[Row]) -> list[Row]:
         """Ask for every row of the queue, in its order by host; the rows as they are afterwards."""
@@ -130,7 +131,7 @@ class Round:
 
     async def _visited(self, row: Row, path: Path) -> Row:
         """Ask for one URL until it ends, or has to wait for a later round."""
-        row = dataclasses.replace(row, began=int(time.time()))
+        began = int(time.time())
         while True:
             try:
                 row = await self._once(row, path)
@@ -144,10 +145,10 @@ class Round:
                 if row.state == "waiting" and time.monotonic() + wait < self._until:
                     await asyncio.sleep(max(wait, 0.0))
                     continue
-            return dataclasses.replace(row, ended=int(time.time()))
+            return dataclasses.replace(row, began=began, ended=int(time.time()))
 
     async def _once(self, row: Row, path: Path) -> Row:
-        row_url = canonical(row.url)
+        row_url = of_canonical(row.url)
         known = Known(etag=row.etag, last_modified=row.last_modified) if row.sha256 else Known()
         turns: list[Turn] = []
 
@@ -157,8 +158,8 @@ class Round:
             turns.clear()
             if url.host not in self._hosts:
                 raise Elsewhere(url)
-            await self._permission.check(url)
-            self._heed(url, (await self._permission.declared(url)).robots.delay)
+            declared = await self._permission.check(url)
+            self._heed(url, declared)
             turns.append(await self._turn(url))
 
         def answered(url: Url, latency: float) -> None:
@@ -191,31 +192,31 @@ class Round:
             raise OutOfTime(host.wait())
         return await host.turn()
 
-    def _heed(self, url: Url, delay: Callable[[str], float | None]) -> None:
-        """Let a host's robots.txt set its pace."""
-        if self._settings.obey_robots:
-            self._hosts[url.host].ask(delay(self._settings.agent))
+    def _heed(self, url: Url, declared: Declared) -> None:
+        """Let a host's robots.txt set its pace, once for each that it declares."""
+        if self._settings.obey_robots and self._heeded.get(url.host) is not declared:
+            self._heeded[url.host] = declared
+            self._hosts[url.host].ask(declared.robots.delay(self._settings.agent))
 
     def _judged(self, row: Row, answer: Answer, path: Path) -> Row:
         """The row of an answer: done, unchanged, or refused for what the answer says."""
-        row = dataclasses.replace(
-            row,
-            attempts=row.attempts + 1,
-            status=answer.status,
-            received=answer.received,
-            final_url=answer.url.text,
-            reason="",
-            detail="",
-            not_before=0,
-        )
+        told: dict[str, Any] = {
+            "attempts": row.attempts + 1,
+            "status": answer.status,
+            "received": answer.received,
+            "final_url": answer.url.text,
+            "reason": "",
+            "detail": "",
+            "not_before": 0,
+        }
         if self._settings.obey_reservations:
             signal = optout.of_headers(answer.headers, self._settings.agent)
             if signal is not None:
-                return _refused(row, FetchError("opt_out", signal))
+                return _refused(dataclasses.replace(row, **told), FetchError("opt_out", signal))
         if answer.unchanged:
             if not row.sha256:
                 raise FetchError("bad_answer", "HTTP 304, which nothing was asked for", 304)
-            return dataclasses.replace(row, state="unchanged")
+            return dataclasses.replace(row, state="unchanged", **told)
         kind = answer.header("content-type")
         with path.open("rb") as file:
             head = file.read(HEAD)
@@ -224,7 +225,7 @@ class Round:
         if self._settings.obey_reservations and _is_page(head, kind):
             signal = optout.of_page(head, self._settings.agent)
             if signal is not None:
-                return _refused(row, FetchError("opt_out", signal))
+                return _refused(dataclasses.replace(row, **told), FetchError("opt_out", signal))
         if not head:
             raise FetchError("empty", f"HTTP {answer.status} without a body", answer.status)
         if not _fits(row.kind, head, kind):
@@ -237,6 +238,7 @@ class Round:
             content_type=kind,
             etag=answer.header("etag"),
             last_modified=answer.header("last-modified"),
+            **told,
         )
 
     def _failed(self, row: Row, error: FetchError) -> Row:
