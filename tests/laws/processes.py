@@ -22,7 +22,14 @@ def start(arguments: list[str], env: dict[str, str] | None = None) -> "subproces
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_heed_interrupts,
     )
+
+
+def _heed_interrupts() -> None:
+    """As a shell leaves its foreground: one that runs in the background ignores Ctrl-C, and so
+    would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def events_of(out: Path, known: set[Path]) -> list[dict[str, Any]]:
