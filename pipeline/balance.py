@@ -190,10 +190,11 @@ def labelled(store: Store, stream: Any, column: str) -> Iterator[Labelled]:
 
 
 def _label(document: Document, known: Mapping[str, str]) -> str:
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = {}
     for chunk in document.chunks:
         if chunk.clip in known:
-            seconds[known[chunk.clip]] += chunk.end - chunk.start  # type: ignore[assignment]
+            label = known[chunk.clip]
+            seconds[label] = seconds.get(label, 0.0) + (chunk.end - chunk.start)
     return min(seconds, key=lambda name: (-seconds[name], name), default="")
 
 
@@ -244,10 +245,10 @@ def coverage_of(
     smoke: bool,
 ) -> Coverage:
     """Shares, gaps, divergences and weights of documents to train on."""
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = {}
     counts: Counter[str] = Counter(one.label for one in documents)
     for one in sorted(documents, key=lambda one: one.id):
-        seconds[one.label] += one.seconds  # type: ignore[assignment]
+        seconds[one.label] = seconds.get(one.label, 0.0) + one.seconds
     whole = float(sum(seconds.values()))
     budget = whole if balance.budget_hours is None else 3600 * balance.budget_hours
     shown = epochs(
@@ -264,8 +265,8 @@ def coverage_of(
         GroupRow(
             name=name,
             documents=counts[name],
-            seconds=float(seconds[name]),
-            share=seconds[name] / told if name and told else 0.0,
+            seconds=seconds.get(name, 0.0),
+            share=seconds.get(name, 0.0) / told if name and told else 0.0,
             reference=(reference.get(name, 0.0) / words if name else 0.0) if words else None,
             epochs=min(MOST, shown.get(name, 0.0)),
         )

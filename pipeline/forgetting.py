@@ -24,7 +24,7 @@ from pipeline.view import View
 from schemas.store import Store
 from schemas.tables import from_table
 from transforms.gather.found import DataError
-from transforms.gather.suppressed import Entry, Suppressed
+from transforms.gather.suppressed import Entry, Kind, Suppressed
 from transforms.gather.web.offers import DocumentError, kind_of, opened
 from transforms.gather.web.urls import UrlError, canonical
 
@@ -73,8 +73,8 @@ def entries_of(store: Store, query: str, since: int) -> list[Entry]:
     return found
 
 
-def _entry(kind: str, value: str, since: int) -> Entry:
-    return Entry(kind=kind, value=value, why="forget", since=since)  # type: ignore[arg-type]
+def _entry(kind: Kind, value: str, since: int) -> Entry:
+    return Entry(kind=kind, value=value, why="forget", since=since)
 
 
 def _url(text: str) -> str:

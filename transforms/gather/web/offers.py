@@ -106,8 +106,9 @@ def _feed(feed: feeds.Feed, name: str, known_as: str) -> Opened:
                 transcripts=item.transcripts,
             )
         )
-    documents = (("feed", feed.next),) if feed.next is not None else ()
-    return Opened(offers=tuple(offers), documents=documents)  # type: ignore[arg-type]
+    if feed.next is None:
+        return Opened(offers=tuple(offers))
+    return Opened(offers=tuple(offers), documents=(("feed", feed.next),))
 
 
 def _sitemap(found: links.Sitemap, name: str) -> Opened:
