@@ -48,8 +48,10 @@ _ABOUT = {
     "gather": "What is there? Sources become recordings, known by the digest of their bytes.",
     "hear": "What is heard? Recordings are decoded once and cut into stored segments of speech.",
     "annotate": "What is said, and by whom? Segments become clips of one speaker with text.",
+    "extract": "What is written? Files and rows of web text become pages.",
     "measure": "One table of scores each, clip by clip; a new one re-runs nothing else.",
     "select": "Rows are judged, without audio: each stays, or leaves by one named reason.",
+    "synthesize": "What is to be said, and by which voice? Pages become spoken clips.",
     "compose": "The clips that stay become documents in shards.",
 }
 

@@ -30,8 +30,19 @@ from schemas import ids
 from schemas.records import Drop, Recording, Task
 from schemas.tables import arrow_schema
 
-Phase = Literal["gather", "hear", "annotate", "measure", "select", "compose"]
-PHASES: tuple[Phase, ...] = ("gather", "hear", "annotate", "measure", "select", "compose")
+Phase = Literal[
+    "gather", "hear", "annotate", "extract", "measure", "select", "synthesize", "compose"
+]
+PHASES: tuple[Phase, ...] = (
+    "gather",
+    "hear",
+    "annotate",
+    "extract",
+    "measure",
+    "select",
+    "synthesize",
+    "compose",
+)
 
 Pcm16 = npt.NDArray[np.int16]
 

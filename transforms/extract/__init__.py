@@ -1,0 +1,1 @@
+"""Steps of the phase `extract`: files of web text in, the text of their pages out."""

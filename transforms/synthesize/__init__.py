@@ -1,0 +1,1 @@
+"""Speech made from text: pages in, spoken clips out."""
