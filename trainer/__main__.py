@@ -82,5 +82,12 @@ def _say(text: str, code: int) -> int:
     return code
 
 
+def command() -> None:
+    """The installed command: ends its process."""
+    from trainer.ending import end
+
+    end(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -20,6 +20,7 @@ import torch
 
 from schemas.ids import bytes_digest
 from trainer.config import of_json
+from trainer.ending import end
 from trainer.loop import Evaluation, State, train
 from trainer.model import Decoder
 from trainer.pack import Batch
@@ -99,4 +100,5 @@ if __name__ == "__main__":
         main()
     except Exception as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        raise SystemExit(1) from error
+        end(1)
+    end(0)
