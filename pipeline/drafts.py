@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NoReturn
 
+from pipeline.halves import kind_of, order_of, ranks
 from schemas.problems import KeyPath
 from schemas.settings import (
     Node,
@@ -21,7 +22,7 @@ from schemas.settings import (
     replace_at,
     shown,
 )
-from transforms.step import PHASES, Step
+from transforms.step import Phase, Step
 
 Known = Mapping[str, type[Step]]
 
@@ -106,21 +107,30 @@ def with_implied(drafts: list[Draft], known: Known) -> list[Draft]:
     """The drafts with the steps that go without saying, where their phase wants them."""
     found = list(drafts)
     names = {draft.name for draft in drafts}
+    kind = kind_of(_phases(found, known))
     for name in IMPLIED:
         if not found or name in names or name not in known:
             continue
-        wanted = PHASES.index(known[name].phase) + (name == "split")
+        if kind == "page" and known[name].phase == "hear":
+            continue
+        before = known[name].phase if name == "decode" else "compose"
+        phases = _phases(found, known)
+        wanted = order_of(phases).index(before)
         at = next(
             (
                 index
-                for index, draft in enumerate(found)
-                if draft.name in known and PHASES.index(known[draft.name].phase) >= wanted
+                for index, rank in enumerate(ranks(phases))
+                if rank is not None and rank >= wanted
             ),
             len(found),
         )
         place = found[max(at - 1, 0)].place
         found.insert(at, Draft(name, place, Node(place, {})))
     return found
+
+
+def _phases(drafts: list[Draft], known: Known) -> list[Phase | None]:
+    return [known[draft.name].phase if draft.name in known else None for draft in drafts]
 
 
 def apply(

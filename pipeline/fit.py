@@ -6,14 +6,16 @@ and a new rule changes no other.
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline.drafts import HEAD, Draft, Known, paths
+from pipeline.halves import halves, kind_of, order_of, ranks
 from schemas.problems import KeyPath
 from schemas.records import Clip
 from schemas.settings import Place, Problem, dotted, nearest, shown
 from schemas.tables import arrow_schema
-from transforms.step import PHASES, Filtering, Grouping, Measure, Step
+from transforms.select.split import Split
+from transforms.step import Filtering, Grouping, Measure, Phase, Step
 
 STREAM_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
@@ -24,6 +26,15 @@ REQUIRED = {
     "transcribe": "it gives the clips their text",
     "interleave": "it makes documents of the clips",
 }
+REQUIRED_OF_PAGES = {
+    "crawl": "it finds the files",
+    "extract": "it finds the text in them",
+    "interleave": "it makes documents of it",
+}
+REQUIRED_TO_SPEAK = {
+    "chunk": "it cuts a script into what is said at once",
+    "speak": "it gives it a voice",
+}
 # Within one phase: this step, and those that it must follow where both stand in a stream.
 FOLLOWS = {
     "segment": ("decode",),
@@ -33,6 +44,10 @@ FOLLOWS = {
     "align": ("transcribe",),
     "sentences": ("transcribe", "align"),
     "interleave": ("mask",),
+    "question": ("rewrite",),
+    "chunk": ("rewrite", "question"),
+    "speak": ("chunk",),
+    "verify": ("speak",),
 }
 
 # What a row has without any measure; the nested columns of a clip are not read at select.
@@ -57,7 +72,7 @@ def misfits(
     inside = paths(path, list(found))
     problems = [
         Problem(place, dotted(path), message)
-        for message in (*_name(str(path[-1]), known), *_missing(found))
+        for message in (*_name(str(path[-1]), known), *_missing(found, known))
     ]
     for index, draft in enumerate(found):
         if draft.name not in known:
@@ -65,6 +80,33 @@ def misfits(
         messages = (*_order(index, found, known), *_unread(index, found, steps, known))
         problems += [Problem(draft.place, dotted(inside[index]), text) for text in messages]
     return problems
+
+
+def uneven_splits(
+    places: Mapping[str, Place], steps: Mapping[str, Sequence[Step | None]]
+) -> Iterator[Problem]:
+    """Streams of pages deal a page out by its id: with other shares it would stand in two splits,
+    trained on as speech and tested on as text."""
+    first: tuple[str, Split] | None = None
+    for name, found in steps.items():
+        if kind_of([step.phase if step else None for step in found]) != "page":
+            continue
+        mine = next((step for step in found if isinstance(step, Split)), None)
+        if mine is None:
+            continue
+        if first is None:
+            first = (name, mine)
+        elif (mine.train, mine.valid, mine.test) != (
+            first[1].train,
+            first[1].valid,
+            first[1].test,
+        ):
+            yield Problem(
+                places[name],
+                dotted(("streams", name, "split")),
+                f"splits pages otherwise than the stream {first[0]}, so a page could be trained "
+                "on in one and tested on in the other: give all streams of pages the same shares",
+            )
 
 
 def _name(stream: str, known: Known) -> Iterator[str]:
@@ -77,11 +119,20 @@ def _name(stream: str, known: Known) -> Iterator[str]:
         yield "a stream may not be named like a step or a key of a recipe: --set would mistake them"
 
 
-def _missing(found: Sequence[Draft]) -> Iterator[str]:
+def _phases(found: Sequence[Draft], known: Known) -> list[Phase | None]:
+    return [known[draft.name].phase if draft.name in known else None for draft in found]
+
+
+def _missing(found: Sequence[Draft], known: Known) -> Iterator[str]:
     names = [draft.name for draft in found]
+    phases = _phases(found, known)
+    required = REQUIRED
+    if kind_of(phases) == "page" or ("synthesize" in phases and "hear" not in phases):
+        spoken = REQUIRED_TO_SPEAK if "synthesize" in phases else {}
+        required = REQUIRED_OF_PAGES | spoken
     lacking = [
         f"{name} ({why})"
-        for name, why in REQUIRED.items()
+        for name, why in required.items()
         if not difflib.get_close_matches(name, names, n=1, cutoff=0.8)  # a misspelt one is told
     ]
     if lacking:
@@ -89,27 +140,53 @@ def _missing(found: Sequence[Draft]) -> Iterator[str]:
 
 
 def _order(index: int, found: Sequence[Draft], known: Known) -> Iterator[str]:
-    """One step per name but for filters, and phases in the order of the pipeline."""
+    """One step per name and half but for filters, and phases in the order of the pipeline."""
     draft, kind = found[index], known[found[index].name]
-    before = [other for other in found[:index] if other.name in known]
-    same = [other for other in before if other.name == draft.name]
+    phases = _phases(found, known)
+    half, rank = halves(phases), ranks(phases)
+    same = [n for n in range(index) if found[n].name == draft.name and half[n] == half[index]]
     if same and not issubclass(kind, Filtering):
-        yield f"the step stands here twice (first in line {same[0].place.line})"
+        yield f"the step stands here twice (first in line {found[same[0]].place.line})"
         return
-    later = [
-        other
-        for other in before
-        if PHASES.index(known[other.name].phase) > PHASES.index(kind.phase)
-    ]
+    own = rank[index]
+    if own is None:
+        yield _misplaced(kind.phase)
+        return
+    later = [n for n in range(index) if (before := rank[n]) is not None and before > own]
     if later:
+        first = found[later[0]]
         yield (
-            f"a step of the phase {kind.phase} stands after {later[0].name}, which is of the "
-            f"phase {known[later[0].name].phase}; the order is {', '.join(PHASES)}"
+            f"a step of the phase {kind.phase} stands after {first.name}, which is of the "
+            f"phase {known[first.name].phase}; the order is {', '.join(order_of(phases))}"
         )
-    behind = {other.name for other in found[index + 1 :]}
-    for first in FOLLOWS.get(draft.name, ()):
-        if first in behind:
-            yield f"stands before {first}, whose answers it needs; move it below"
+    behind = {n for n in range(index + 1, len(found)) if half[n] == half[index]}
+    for name in FOLLOWS.get(draft.name, ()):
+        if name in {found[n].name for n in behind}:
+            yield f"stands before {name}, whose answers it needs; move it below"
+    if kind_of(phases) == "page" and not half[index]:
+        yield from _silent(kind)
+
+
+def _misplaced(phase: Phase) -> str:
+    """A step of audio among pages, or the reverse."""
+    if phase in ("hear", "annotate"):
+        return (
+            f"the phase {phase} is about recordings, and this stream is of pages (it has a step "
+            "of extract); give recordings a stream of their own"
+        )
+    return (
+        f"the phase {phase} is about pages, and this stream is of recordings; a stream of pages "
+        "begins with crawl and extract"
+    )
+
+
+def _silent(kind: type[Step]) -> Iterator[str]:
+    """What cannot be asked of pages that nobody has spoken."""
+    if issubclass(kind, Measure) and kind.needs_audio:
+        yield (
+            "measures sound, and here there are only pages: move it below speak, or remove it from "
+            "a stream that is not spoken"
+        )
 
 
 def _unread(
@@ -124,7 +201,8 @@ def _unread(
     except TypeError as error:
         yield str(error)
         return
-    names = {draft.name for draft in found}
+    half = halves(_phases(found, known))
+    names = {draft.name for at, draft in enumerate(found) if half[at] == half[index]}
     columns = {
         f"{name}.{column}": name
         for name, kind in sorted(known.items())

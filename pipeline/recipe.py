@@ -4,7 +4,8 @@ The file is YAML 1.2 (`schemas.settings`); a step is `- name` or `- name: {setti
 is that of its file in `transforms/`. Everything that can be known without data is checked here, all
 at once: names, settings, the order of phases, steps that are missing, and scores that a filter
 reads but no measure of the recipe provides. `decode` (first of hear) and `split` (last of select)
-go without saying: where a stream does not name them they stand there with their defaults.
+go without saying: where a stream does not name them they stand there with their defaults. A stream
+of pages (one with `extract`) has no `decode`, and may have two halves (`pipeline.halves`).
 """
 
 import dataclasses
@@ -14,9 +15,10 @@ from typing import Any, Literal, Self
 
 import pydantic
 
+from pipeline import halves
 from pipeline.balance import Balance
 from pipeline.drafts import Draft, Known, apply, paths, streams_of, streams_place, with_implied
-from pipeline.fit import ROW_COLUMNS, misfits
+from pipeline.fit import ROW_COLUMNS, misfits, uneven_splits
 from schemas.problems import KeyPath
 from schemas.settings import (
     Node,
@@ -99,7 +101,17 @@ class Resources(pydantic.BaseModel):
 
 
 PhaseName = Literal[
-    "fetch", "unpack", "gather", "hear", "annotate", "measure", "select", "arrange", "compose"
+    "fetch",
+    "unpack",
+    "gather",
+    "hear",
+    "annotate",
+    "extract",
+    "measure",
+    "select",
+    "synthesize",
+    "arrange",
+    "compose",
 ]
 
 
@@ -149,8 +161,19 @@ class Recipe:
         return {} if found is None else found.hints()
 
     def steps(self, stream: str, phase: Phase) -> tuple[Step, ...]:
-        """The steps of one phase of a stream, in their order."""
-        return tuple(step for step in self.streams[stream] if step.phase == phase)
+        """The steps of one phase of a stream, in their order.
+
+        Of pages that are spoken, measure and select come twice: these are the later ones.
+        """
+        return halves.at_the_end(self.streams[stream], phase)
+
+    def before_speech(self, stream: str, phase: Phase) -> tuple[Step, ...]:
+        """The steps of measure or select that look at pages before they are spoken."""
+        return halves.before_speech(self.streams[stream], phase)
+
+    def kind(self, stream: str) -> halves.Kind:
+        """What a stream is of: audio, or pages."""
+        return halves.kind_of([step.phase for step in self.streams[stream]])
 
     def canonical(self) -> dict[str, Any]:
         """The recipe as JSON has it, with every default written out; `from_canonical` reads it."""
@@ -214,6 +237,8 @@ def resolve(
         steps[name], wrong = _steps(path, found, known, folder)
         problems += wrong
         problems += misfits(places[name], path, found, steps[name], known)
+    if not problems:
+        problems += uneven_splits(places, steps)
     balance = None if head is None else head.balance
     if balance is not None:
         place = tree.child("balance")

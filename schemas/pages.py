@@ -7,6 +7,11 @@
 
 A page's id is a digest of its text, so copies of a page on many sites are one page, and what is
 held out of training by page is held out wherever it was found.
+
+A clip of a page has the page's id as its `task` and as its `recording`, so the clips of a page are
+one document's, and a split by recording is one by page. `channel` is the place of its script among
+the page's scripts, times run along that channel. An utterance that is not spoken is a clip of no
+length (start == end, no audio): text between speech.
 """
 
 import dataclasses

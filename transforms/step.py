@@ -27,6 +27,7 @@ import pydantic
 
 import transforms
 from schemas import ids
+from schemas.pages import Page
 from schemas.records import Drop, Recording, Task
 from schemas.tables import arrow_schema
 
@@ -76,7 +77,7 @@ class AudioRangeError(ValueError):
 
 
 class AudioSink(Protocol):
-    """Where `decode` puts a channel while it decodes; part of the scope of hear only."""
+    """Where `decode` and `speak` put a channel; part of the scope of hear and synthesize."""
 
     def append(self, channel: int, frames: Pcm16) -> None:
         """Add frames to the end of a channel. Raises `ScratchFull` past the worker's cap."""
@@ -91,11 +92,11 @@ class ScratchFull(RuntimeError):
 class Scope:
     """All that a step may know of the world while it works on one parent."""
 
-    root: Recording | Task  # what the records descend from
+    root: Recording | Task | Page  # what the records descend from
     seed: int
     audio: Audio | None = None
-    sink: AudioSink | None = None  # hear only
-    path: str | None = None  # hear only: a local file with the recording's bytes
+    sink: AudioSink | None = None  # hear and synthesize
+    path: str | None = None  # hear and extract: a local file with the recording's bytes
 
     def rng(self, step: str, record_id: str) -> random.Random:
         return ids.rng(self.seed, step, record_id)
@@ -149,7 +150,12 @@ class Step(pydantic.BaseModel):
 
 
 class RecordStep(Step):
-    """A step of hear or annotate: records of one parent in, records or drops out."""
+    """A step of hear, annotate, extract or synthesize: records of one parent in, records or drops
+    out.
+
+    A step that waits for others (a text generator) may have a field or attribute `concurrency`: so
+    many parents of a part are then worked on at once, by threads, and `__call__` must allow that.
+    """
 
     def __call__(self, records: Sequence[Any], model: Any, scope: Scope) -> Iterator[Any]:
         raise NotImplementedError(f"{type(self).__name__} must define __call__")
