@@ -7,13 +7,13 @@ a function, so the same code reads disks, buckets and HTTP ranges.
 
 import dataclasses
 import hashlib
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from schemas.checksums import crc32
 from schemas.manifest import ShardEntry
 from schemas.records import Document
 from schemas.shard import FORMAT, ShardError, document_counts, from_json, has_audio
@@ -94,7 +94,7 @@ def _sample(group: Mapping[str, Member], key: str, where: str) -> Sample:
                     name=name,
                     offset=member.offset,
                     size=len(member.data),
-                    crc32=zlib.crc32(member.data),
+                    crc32=crc32(member.data),
                     positions=len(tokens[name]),
                 )
             )
@@ -106,10 +106,10 @@ def _sample(group: Mapping[str, Member], key: str, where: str) -> Sample:
         key=key,
         flac_offset=flac.offset if flac else 0,
         flac_size=len(flac.data) if flac else 0,
-        flac_crc32=zlib.crc32(flac.data) if flac else 0,
+        flac_crc32=crc32(flac.data) if flac else 0,
         json_offset=data.offset,
         json_size=len(data.data),
-        json_crc32=zlib.crc32(data.data),
+        json_crc32=crc32(data.data),
         seconds=document.seconds,
         tokens=tuple(stored),
         outline=outline_of(document),
@@ -142,7 +142,7 @@ def names_itself(fetch: Fetch, row: IndexRow, where: str) -> bool:
     Raises `ShardError` where its bytes are others. False: ask `read_document` what is wrong.
     """
     data = fetch(row.json_offset, row.json_size)
-    if len(data) != row.json_size or zlib.crc32(data) != row.json_crc32:
+    if len(data) != row.json_size or crc32(data) != row.json_crc32:
         _checked(
             lambda *_: data, row.json_offset, row.json_size, row.json_crc32, f"{where}: {row.key}"
         )
@@ -170,7 +170,7 @@ def read_tokens(fetch: Fetch, row: IndexRow, entry: TokenizerEntry, where: str) 
     dtype = entry.dtype
     head = npy_head(dtype, member.positions, entry.codebooks)
     size = len(head) + member.positions * entry.codebooks * dtype.itemsize
-    sound = len(data) == member.size == size and zlib.crc32(data) == member.crc32
+    sound = len(data) == member.size == size and crc32(data) == member.crc32
     if sound and bytes(data[: len(head)]) == head:
         flat: Units = np.frombuffer(data, dtype, offset=len(head))
         return flat.reshape(member.positions, entry.codebooks)
@@ -199,11 +199,11 @@ def read_sample(fetch: Fetch, row: IndexRow, where: str) -> Sample:
     return Sample(document=document, flac=flac, row=row, tokens=tokens)
 
 
-def _checked(fetch: Fetch, offset: int, size: int, crc32: int, where: str) -> bytes:
+def _checked(fetch: Fetch, offset: int, size: int, checksum: int, where: str) -> bytes:
     data = fetch(offset, size)
     if len(data) != size:
         raise ShardError("truncated", f"{where}: {len(data)} of {size} bytes at {offset}")
-    if zlib.crc32(data) != crc32:
+    if crc32(data) != checksum:
         raise ShardError("altered", f"{where}: bytes {offset}+{size} are not those of the index")
     return data
 

@@ -7,12 +7,12 @@ business. A writer that is left by an exception removes what it wrote.
 
 import hashlib
 import math
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+from schemas.checksums import crc32
 from schemas.manifest import ShardEntry, index_name
 from schemas.records import Document, frames
 from schemas.shard import ShardError, document_counts, has_audio, key_of, to_json
@@ -83,10 +83,10 @@ class ShardWriter:
                 key=key,
                 flac_offset=flac_offset,
                 flac_size=len(flac or b""),
-                flac_crc32=zlib.crc32(flac) if flac is not None else 0,
+                flac_crc32=crc32(flac) if flac is not None else 0,
                 json_offset=json_offset,
                 json_size=len(data),
-                json_crc32=zlib.crc32(data),
+                json_crc32=crc32(data),
                 seconds=document.seconds,
                 **document_counts(document),
                 tokens=stored,
@@ -118,7 +118,7 @@ class ShardWriter:
             name=name,
             offset=self._member(f"{key}.{name}.npy", data),
             size=len(data),
-            crc32=zlib.crc32(data),
+            crc32=crc32(data),
             positions=len(units),
         )
 

@@ -5,12 +5,12 @@ with their checksum. All of it is bounded, and none of it changes what is read.
 """
 
 import itertools
-import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
 
+from schemas.checksums import crc32
 from schemas.shard import ShardError
 from schemas.shard_index import IndexRow
 from schemas.shard_reader import names_itself, read_document, read_flac, read_tokens
@@ -191,7 +191,7 @@ class SetReader:
         data = held[row.flac_offset : row.flac_offset + row.flac_size]
         key = (drawn.shard, drawn.row)
         if key not in self._compared:
-            if zlib.crc32(data) != row.flac_crc32:
+            if crc32(data) != row.flac_crc32:
                 raise ShardError("altered", f"{where}: {row.key}.flac is not that of the index")
             self._compared.add(key)
         return data
