@@ -157,6 +157,10 @@ class RecordStep(Step):
     many parents of a part are then worked on at once, by threads, and `__call__` must allow that.
     """
 
+    # Its seconds are new (speak, verify, augment): what it gives and drops is what it took in, and
+    # only ids are compared. Such a step gives a clip per record that it takes, or a drop.
+    makes_audio: ClassVar[bool] = False
+
     def __call__(self, records: Sequence[Any], model: Any, scope: Scope) -> Iterator[Any]:
         raise NotImplementedError(f"{type(self).__name__} must define __call__")
 
