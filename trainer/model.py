@@ -9,13 +9,14 @@ the blocks below it.
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from trainer.attention import Attention, document_mask, runs
+from trainer.flops import by_part
 from trainer.model_settings import ModelSettings, RopeScaling
 from trainer.pack import SPEECH, Vocabulary
 from trainer.rotary import angles, frequencies
@@ -96,17 +97,30 @@ class Decoder(nn.Module):
 
     def forward(self, given: Inputs) -> torch.Tensor:
         """Hidden states after the last norm, [packs, length, width]."""
+        for found in self.states(given):  # noqa: B007  the last one is asked for
+            pass
+        return found
+
+    def states(self, given: Inputs) -> Iterator[torch.Tensor]:
+        """Hidden states [packs, length, width]: what enters the first block, what leaves each but
+        the last, and what leaves the last norm. Number `depth` is what `forward` gives."""
         # made anew, not held: weights may be cast to half precision, angles never
         turn = angles(given.place, frequencies(self.settings, given.place.device))
         mask = self._mask(given.piece)
-        x = self.embedding(given.ids)
+        x = self.embedded(given)
+        for block in self.blocks:
+            yield x
+            x = block(x, turn, mask)
+        found: torch.Tensor = self.norm(x)
+        yield found
+
+    def embedded(self, given: Inputs) -> torch.Tensor:
+        """What enters the first block, [packs, length, width]."""
+        x: torch.Tensor = self.embedding(given.ids)
         if self.code_tables is not None:
             spoken = (given.modality == SPEECH)[..., None]
             x = x + self.code_tables(given.codes) * spoken.to(x.dtype)
-        for block in self.blocks:
-            x = block(x, turn, mask)
-        found: torch.Tensor = self.norm(x)
-        return found
+        return x
 
     def _mask(self, piece: torch.Tensor) -> object:
         """Runs of pieces where each can be attended by itself: eagerly, on a CPU. What is compiled
@@ -136,22 +150,11 @@ class Decoder(nn.Module):
     ) -> float:
         """Floating-point operations of one position of training, forward and backward.
 
-        6 x (weights of the blocks' matrices) + 6 x depth x heads x head_width x length for
-        attention (scores and values, half of them masked by causality; document masks that skip
-        more are not deducted) + 6 x size x width x text_share for the text head
-        + 6 x codebooks x levels x width x speech_share for the code heads
-        + 2 x codebooks x width x speech_share for adding the code tables' rows.
-        The shares are those of positions that each head is asked for; 1 counts them everywhere.
-        Looking up an embedding counts nothing; norms, rotation and the optimizer are left out.
+        The sum of `trainer.flops.by_part`, which says what is counted. The shares are those of
+        positions that each head is asked for; 1 counts them everywhere.
         """
-        width, heads, kv_heads, head, hidden = self.settings.sizes
-        block = width * head * (2 * heads + 2 * kv_heads) + 3 * width * hidden
-        found = 6.0 * self.settings.depth * (block + heads * head * length)
-        found += 6.0 * self.vocabulary.size * width * text_share
-        if self.code_heads is not None:
-            books, levels = self.vocabulary.codebooks, self.vocabulary.levels
-            found += (6.0 * levels + 2.0) * books * width * speech_share
-        return found
+        parts = by_part(self.settings, self.vocabulary, length, text_share, speech_share)
+        return sum(parts.values())
 
     def parameters_by_part(self) -> dict[str, int]:
         """How many weights each part has; `text_head` is 0 where it is the embedding."""

@@ -1,0 +1,1 @@
+"""Many questions of one run: insertions, dependence, mixtures, weights that follow the losses."""
