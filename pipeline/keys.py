@@ -15,8 +15,9 @@ from transforms.step import Step
 
 
 def step_key(step: Step) -> list[Any]:
-    """One step's share of a key: its name, all its settings, its fingerprint."""
-    return [step.name(), step.model_dump(mode="json"), _fingerprint(step)]
+    """One step's share of a key: its name, the settings that decide results, its fingerprint."""
+    settings = step.model_dump(mode="json", exclude=set(step.unkeyed))
+    return [step.name(), settings, _fingerprint(step)]
 
 
 def settings_digest(step: Step) -> str:

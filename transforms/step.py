@@ -97,6 +97,7 @@ class Scope:
     audio: Audio | None = None
     sink: AudioSink | None = None  # hear and synthesize
     path: str | None = None  # hear and extract: a local file with the recording's bytes
+    cache: str | None = None  # synthesize: where generated answers are kept (<OUT>/generated)
 
     def rng(self, step: str, record_id: str) -> random.Random:
         return ids.rng(self.seed, step, record_id)
@@ -117,6 +118,7 @@ class Step(pydantic.BaseModel):
 
     phase: ClassVar[Phase]
     reasons: ClassVar[dict[str, str]] = {}  # drop code -> one line for people
+    unkeyed: ClassVar[frozenset[str]] = frozenset()  # settings that change no result: in no key
 
     def __hash__(self) -> int:
         """Of name and settings, which may hold lists and mappings; equal steps hash equally."""
