@@ -59,6 +59,8 @@ class Crawl(Step):
     reasons: ClassVar[dict[str, str]] = {
         "hidden": "its name begins with a dot (setting `hidden`)",
         "not_audio": "neither its suffix nor its first bytes are those of an audio or video file",
+        "not_page": "neither its suffix nor its first bytes are those of a page, and it is no "
+        "table with a column of text",
         "empty": "the file, or the answer of its server, holds no bytes",
         "too_large": "it is larger than `max_bytes`",
         "missing": "there is no such file, or a link leads nowhere",
@@ -129,6 +131,7 @@ class Crawl(Step):
         Two sources with equal bytes give two `Fetched` with one recording id; their recordings
         differ in the uri and perhaps in claims, and the smallest uri is to be kept
         (`recordings`). `probe` gives claims; an exception of it with a text `code` leaves them 0.
+        A page is not probed: its recording's `container` is the format that its file claims.
         """
         for item in found:
             yield item.drop if item.drop is not None else self._fetch(item, probe, digests)
@@ -142,6 +145,11 @@ class Crawl(Step):
             return dropped(item.source, "missing", error.strerror or "")
         except OSError as error:
             return dropped(item.source, "unreadable", error.strerror or "")
+        if item.source.kind == "page":
+            recording = Recording(
+                id=sha256, uri=item.source.uri, size=size, seconds=0.0, container=item.format
+            )
+            return Fetched(source=item.source, recording=recording)
         return Fetched(
             source=item.source, recording=_claimed(item, sha256, size, _ask(probe, item.path))
         )

@@ -3,19 +3,24 @@
 A file is a candidate when its suffix or its first bytes are those of audio: the union, so that
 neither a missing suffix nor a web page saved as `.wav` is settled here by a guess (`decode` judges
 the latter). The bare frame headers of MP3 and AAC are left to the suffix: two bytes of a UTF-16
-text look like one.
+text look like one. Where web text is wanted too, what is no audio may be a page (`page_files`).
 """
 
 import errno
 import os
 import stat
 
+from schemas.records import Modality
 from transforms.gather.crawl import Crawl
 from transforms.gather.digests import open_regular
 from transforms.gather.found import shown
+from transforms.gather.page_files import PageFormat, page_claim
 from transforms.gather.sniff import HEAD, begins_like_audio
 
 Verdict = tuple[str, str]  # reason, detail
+Wanted = frozenset[Modality]  # what a run takes of DATA
+AUDIO: Wanted = frozenset(("audio",))
+PAGES: Wanted = frozenset(("page",))
 
 
 def within(path: str, folder: str) -> bool:
@@ -59,6 +64,29 @@ def judge(path: str, state: os.stat_result, crawl: Crawl) -> Verdict | None:
     except OSError as error:
         return trouble(error)
     return None if begins_like_audio(head) else ("not_audio", _suffix(path))
+
+
+def judged(
+    path: str, state: os.stat_result, crawl: Crawl, wanted: Wanted, name: str = ""
+) -> tuple[Verdict | None, PageFormat | None]:
+    """Why a path is no candidate for what is wanted, or None; and the format of a page.
+
+    A file that may be audio is never a page. `name`: as of `page_files.page_claim`.
+    """
+    verdict = judge(path, state, crawl)
+    if "page" not in wanted:
+        return verdict, None
+    if verdict is None:
+        return (None if "audio" in wanted else ("not_page", _suffix(path))), None
+    if verdict[0] != "not_audio":
+        return verdict, None
+    try:
+        claim = page_claim(path, name)
+    except OSError as error:
+        return trouble(error), None
+    if claim is not None:
+        return None, claim.format
+    return (verdict if "audio" in wanted else ("not_page", verdict[1])), None
 
 
 def _suffix(path: str) -> str:

@@ -12,7 +12,7 @@ import dataclasses
 import os
 import urllib.parse
 
-from schemas.records import Drop, RecordError, Recording, Source, source_id
+from schemas.records import Drop, Modality, RecordError, Recording, Source, source_id
 
 STEP = "crawl"
 
@@ -27,11 +27,13 @@ class DataError(ValueError):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """An item of DATA: a file that may hold audio, or the reason why it leaves at once."""
+    """An item of DATA: a file that may hold audio or web text (`source.kind`), or the reason why
+    it leaves at once."""
 
     source: Source
     path: str = ""  # absolute, on this machine; undecodable bytes as os.fsdecode gives them
     drop: Drop | None = None
+    format: str = ""  # of a page: what its file claims to be (`page_files.PageFormat`)
 
     def __post_init__(self) -> None:
         if bool(self.path) == (self.drop is not None):
@@ -68,10 +70,10 @@ def path_of(root: str, uri: str) -> str:
     return os.path.join(root, os.fsdecode(urllib.parse.unquote_to_bytes(uri)))
 
 
-def walked(relative: str) -> Source:
+def walked(relative: str, kind: Modality = "audio") -> Source:
     """The source that a file found by walking is."""
     uri = uri_of(relative)
-    return Source(id=source_id(uri), uri=uri)
+    return Source(id=source_id(uri), uri=uri, kind=kind)
 
 
 def dropped(source: Source, reason: str, detail: str = "") -> Drop:

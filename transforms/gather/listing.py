@@ -17,25 +17,28 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from schemas.records import Cue, Source, source_id
+from schemas.records import Cue, Modality, Source, source_id
 from transforms.gather.crawl import Crawl
 from transforms.gather.cue_files import CueError, read_cues
-from transforms.gather.entry import Verdict, judge, resolve, trouble, within
+from transforms.gather.entry import AUDIO, Verdict, Wanted, judged, resolve, trouble, within
 from transforms.gather.found import DataError, Found, dropped, file_uri, shown, uri_of, walked
 from transforms.gather.given import Given, given
+from transforms.gather.page_files import page_claim
 from transforms.gather.table import FORMATS, table_suffix
 from transforms.gather.walk import MAGIC, split_glob, walk
 
 _CHOICES = f"Name a folder, a glob, an audio file or a table ({', '.join(FORMATS)})."
 
 
-def find(data: str, crawl: Crawl) -> Iterator[Found]:
+def find(data: str, crawl: Crawl, wanted: Wanted = AUDIO) -> Iterator[Found]:
     """Every item of DATA, in a fixed order, each once: a file to read or a drop with its reason.
 
+    `wanted`: audio, pages (files and tables of web text) or both; `Found.source.kind` tells which
+    a file is. A text table in DATA is one file, DATA or not; a table that names files is DATA only.
     Raises `DataError` at once where DATA cannot be used, and at the end where nothing is left.
     """
     path = _expanded(data)
-    items = _items(path, crawl)
+    items = _items(path, crawl, wanted)
     first = next(items, None)
     if first is None:
         if os.path.lexists(path):
@@ -45,7 +48,7 @@ def find(data: str, crawl: Crawl) -> Iterator[Found]:
             "nothing matches this glob",
             "Quote it, so that your shell leaves it as is.",
         )
-    return not_only_drops(shown(data), itertools.chain([first], items))
+    return not_only_drops(shown(data), itertools.chain([first], items), wanted)
 
 
 def root_of(data: str) -> str:
@@ -70,33 +73,43 @@ def _expanded(data: str) -> str:
     return os.path.join(os.getcwd(), os.path.expanduser(data)).rstrip("/") or "/"
 
 
-def _items(path: str, crawl: Crawl) -> Iterator[Found]:
+def _items(path: str, crawl: Crawl, wanted: Wanted) -> Iterator[Found]:
     try:
         state = os.stat(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         if MAGIC & set(path) and not os.path.lexists(path):
-            return _glob(path, crawl)
+            return _glob(path, crawl, wanted)
         raise DataError(shown(path), "DATA does not exist", _CHOICES) from error
     except OSError as error:
         raise DataError(shown(path), f"DATA: {error.strerror}", "Check the path.") from error
     if stat.S_ISDIR(state.st_mode):
-        return _folder(path, crawl)
-    if stat.S_ISREG(state.st_mode) and table_suffix(path):
-        return _table(path, crawl)
-    return _file(path, state, crawl)
+        return _folder(path, crawl, wanted)
+    if stat.S_ISREG(state.st_mode) and table_suffix(path) and not _is_text(path, wanted):
+        return _table(path, crawl, wanted)
+    return _file(path, state, crawl, wanted)
 
 
-def _folder(path: str, crawl: Crawl) -> Iterator[Found]:
+def _is_text(table: str, wanted: Wanted) -> bool:
+    """Whether a table holds text itself instead of naming files."""
+    try:
+        return "page" in wanted and page_claim(table) is not None
+    except OSError as error:
+        raise DataError(
+            shown(table), f"the table cannot be read ({error.strerror})", "Check the file."
+        ) from error
+
+
+def _folder(path: str, crawl: Crawl, wanted: Wanted) -> Iterator[Found]:
     _readable_folder(path)
-    return walk(path, crawl)
+    return walk(path, crawl, wanted=wanted)
 
 
-def _glob(path: str, crawl: Crawl) -> Iterator[Found]:
+def _glob(path: str, crawl: Crawl, wanted: Wanted) -> Iterator[Found]:
     folder, parts = split_glob(path)
     if ".." in parts:
         raise DataError(shown(path), "'..' after a wildcard", "Write the path without it.")
     _readable_folder(folder)
-    return walk(folder, crawl, parts)
+    return walk(folder, crawl, parts, wanted)
 
 
 def _readable_folder(path: str) -> None:
@@ -108,9 +121,9 @@ def _readable_folder(path: str) -> None:
         ) from error
 
 
-def _file(path: str, state: os.stat_result, crawl: Crawl) -> Iterator[Found]:
+def _file(path: str, state: os.stat_result, crawl: Crawl, wanted: Wanted) -> Iterator[Found]:
     """DATA names one file: what would be a drop among many is an error here."""
-    verdict = judge(path, state, crawl)
+    verdict, format = judged(path, state, crawl, wanted)
     if verdict is not None:
         reason, detail = verdict
         raise DataError(
@@ -118,10 +131,15 @@ def _file(path: str, state: os.stat_result, crawl: Crawl) -> Iterator[Found]:
             f"DATA: {Crawl.reasons[reason]}" + (f" ({detail})" if detail else ""),
             _CHOICES,
         )
-    return iter([Found(source=walked(os.path.basename(path)), path=path)])
+    source = walked(os.path.basename(path), _kind(format))
+    return iter([Found(source=source, path=path, format=format or "")])
 
 
-def _table(table: str, crawl: Crawl) -> Iterator[Found]:
+def _kind(format: str | None) -> Modality:
+    return "page" if format else "audio"
+
+
+def _table(table: str, crawl: Crawl, wanted: Wanted) -> Iterator[Found]:
     """The rows of a table as sources; of rows that say the same, the first."""
     marks = np.fromiter(
         (int(row.digest()[:16], 16) for row in given(table, crawl.ignore_columns)), dtype=np.uint64
@@ -129,10 +147,10 @@ def _table(table: str, crawl: Crawl) -> Iterator[Found]:
     if marks.size == 0:
         raise DataError(shown(table), "the table has no rows", "Write one row per file.")
     values, counts = np.unique(marks, return_counts=True)
-    return _rows(table, crawl, frozenset(values[counts > 1].tolist()))
+    return _rows(table, crawl, wanted, frozenset(values[counts > 1].tolist()))
 
 
-def _rows(table: str, crawl: Crawl, suspects: frozenset[int]) -> Iterator[Found]:
+def _rows(table: str, crawl: Crawl, wanted: Wanted, suspects: frozenset[int]) -> Iterator[Found]:
     """`suspects`: the marks (8 bytes) that more than one row has; only these are remembered."""
     folder = os.path.dirname(table)
     real_folder = os.path.realpath(folder)
@@ -141,14 +159,15 @@ def _rows(table: str, crawl: Crawl, suspects: frozenset[int]) -> Iterator[Found]
         path = os.path.join(folder, row.path)
         uri = _row_uri(row.path, folder, real_folder)
         cues, verdict = _row_cues(row, folder, real_folder, crawl)
-        source = _row_source(table, row, uri, cues)
+        format: str | None = None
         digest = row.digest()
         if int(digest[:16], 16) in suspects and seen.setdefault(digest, row.place) != row.place:
             verdict = ("duplicate_row", f"the same as row {seen[digest]}")
         elif verdict is None:
-            verdict = _row_verdict(path, real_folder, crawl)
+            verdict, format = _row_verdict(path, real_folder, crawl, wanted)
+        source = _row_source(table, row, uri, cues, _kind(format))
         if verdict is None:
-            yield Found(source=source, path=path)
+            yield Found(source=source, path=path, format=format or "")
         else:
             yield Found(source=source, drop=dropped(source, *verdict))
 
@@ -172,16 +191,18 @@ def _row_cues(
         return (), trouble(error)
 
 
-def _row_verdict(path: str, real_folder: str, crawl: Crawl) -> Verdict | None:
+def _row_verdict(
+    path: str, real_folder: str, crawl: Crawl, wanted: Wanted
+) -> tuple[Verdict | None, str | None]:
     real, verdict = resolve(path)
     if verdict is not None:
-        return verdict
+        return verdict, None
     if not within(real, real_folder) and not crawl.follow_links:
-        return "link_out", "the path leads out of the table's folder"
+        return ("link_out", "the path leads out of the table's folder"), None
     try:
-        return judge(path, os.stat(real), crawl)
+        return judged(path, os.stat(real), crawl, wanted)
     except OSError as error:
-        return trouble(error)
+        return trouble(error), None
 
 
 def _row_uri(path: str, folder: str, real_folder: str) -> str:
@@ -199,11 +220,12 @@ def _row_uri(path: str, folder: str, real_folder: str) -> str:
     return uri_of(os.path.normpath(path))
 
 
-def _row_source(table: str, row: Given, uri: str, cues: tuple[Cue, ...]) -> Source:
+def _row_source(table: str, row: Given, uri: str, cues: tuple[Cue, ...], kind: Modality) -> Source:
     provenance = f"{shown(os.path.basename(table))}:{row.place}"
     return Source(
         id=source_id(uri, provenance),
         uri=uri,
+        kind=kind,
         provenance=provenance,
         licence=row.licence,
         text=row.text,
@@ -215,7 +237,7 @@ def _row_source(table: str, row: Given, uri: str, cues: tuple[Cue, ...]) -> Sour
     )
 
 
-def not_only_drops(data: str, items: Iterator[Found]) -> Iterator[Found]:
+def not_only_drops(data: str, items: Iterator[Found], wanted: Wanted = AUDIO) -> Iterator[Found]:
     """The items; and an error at their end where none of them is a file to read."""
     counts: collections.Counter[str] = collections.Counter()
     first: dict[str, str] = {}
@@ -231,4 +253,4 @@ def not_only_drops(data: str, items: Iterator[Found]) -> Iterator[Found]:
             f"{counts[reason]} {reason}, first {first[reason]}: {Crawl.reasons[reason]}"
             for reason in sorted(counts)
         )
-        raise DataError(data, f"no audio in DATA ({said})", _CHOICES)
+        raise DataError(data, f"no {' or '.join(sorted(wanted))} in DATA ({said})", _CHOICES)

@@ -13,8 +13,9 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 
+from schemas.records import Modality
 from transforms.gather.crawl import Crawl
-from transforms.gather.entry import Verdict, judge, resolve, trouble, within
+from transforms.gather.entry import AUDIO, Verdict, Wanted, judged, resolve, trouble, within
 from transforms.gather.found import Found, dropped, walked
 
 MAGIC = frozenset("*?[")
@@ -76,14 +77,16 @@ class _Folder:
     places: frozenset[int] | None  # None: everything below is wanted
 
 
-def walk(root: str, crawl: Crawl, parts: Sequence[str] = ()) -> Iterator[Found]:
+def walk(
+    root: str, crawl: Crawl, parts: Sequence[str] = (), wanted: Wanted = AUDIO
+) -> Iterator[Found]:
     """What lies below a folder and matches the parts of a glob (none: everything)."""
-    return _Walk(root, crawl, Pattern(tuple(parts), crawl.hidden)).run()
+    return _Walk(root, crawl, Pattern(tuple(parts), crawl.hidden), wanted).run()
 
 
 class _Walk:
-    def __init__(self, root: str, crawl: Crawl, pattern: Pattern) -> None:
-        self.root, self.crawl, self.pattern = root, crawl, pattern
+    def __init__(self, root: str, crawl: Crawl, pattern: Pattern, wanted: Wanted) -> None:
+        self.root, self.crawl, self.pattern, self.wanted = root, crawl, pattern, wanted
         self.real_root = os.path.realpath(root)
         self.visited = {self.real_root}  # real folders; kept up only where links are followed
 
@@ -134,10 +137,11 @@ class _Walk:
             return self._below(_Folder(path, relative, real, places))
         if not wanted:
             return None
-        verdict = judge(path, state, self.crawl)
+        verdict, format = judged(path, state, self.crawl, self.wanted)
         if verdict is not None:
             return _left(relative, verdict)
-        return Found(source=walked(relative), path=path)
+        kind: Modality = "page" if format else "audio"
+        return Found(source=walked(relative, kind), path=path, format=format or "")
 
     def _link(self, path: str, folder: _Folder) -> tuple[str, Verdict | None]:
         """Where a link leads, or why it is not followed."""

@@ -15,7 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
+from transforms.gather.entry import AUDIO, Wanted
 from transforms.gather.found import DataError, shown
+from transforms.gather.page_files import HEAD, page_record
 from transforms.gather.sniff import begins_like_audio
 from transforms.gather.web import optout, warcs
 from transforms.gather.web.warcs import Stored, records
@@ -149,17 +151,25 @@ def _place(fields: dict[str, Any], number: int, where: str) -> Place:
 
 
 def unpacked(
-    path: str, body: Path, max_bytes: int, agent: str, *, reservations: bool, first: int = 0
+    path: str,
+    body: Path,
+    max_bytes: int,
+    agent: str,
+    *,
+    reservations: bool,
+    first: int = 0,
+    wanted: Wanted = AUDIO,
 ) -> Iterator[tuple[str, Stored]]:
     """The records of a WARC or of all the WARCs in a WACZ: (member, record), each judged.
 
-    A record's body lies in `body` until the next. What is no audio is refused, and what its owner
-    reserved in the headers that were stored with it.
+    A record's body lies in `body` until the next. What is neither audio nor, where pages are
+    wanted, HTML is refused, and what its owner reserved in the headers that were stored with it or
+    in a page's own tags.
     """
     for member, stream in _streams(path):
         with stream:
             for stored in records(stream, body, max_bytes, first=first):
-                yield member, _judged(stored, body, agent, reservations)
+                yield member, _judged(stored, body, agent, reservations, wanted)
 
 
 def _streams(path: str) -> Iterator[tuple[str, BinaryIO]]:
@@ -179,16 +189,25 @@ def _streams(path: str) -> Iterator[tuple[str, BinaryIO]]:
         raise DataError(shown(path), f"not a WACZ: {error}", "Check the file.") from error
 
 
-def _judged(stored: Stored, body: Path, agent: str, reservations: bool) -> Stored:
+def _judged(stored: Stored, body: Path, agent: str, reservations: bool, wanted: Wanted) -> Stored:
     if stored.reason:
         return stored
     signal = optout.of_headers(stored.headers, agent) if reservations else None
     if signal is not None:
         return dataclasses.replace(stored, reason="opt_out", detail=signal)
     with body.open("rb") as file:
-        head = file.read(64)
-    kind = stored.header("content-type").lower()
-    if not begins_like_audio(head) and not kind.startswith(("audio/", "video/")):
+        head = file.read(HEAD)
+        kind = stored.header("content-type").lower()
+        page = "page" in wanted and page_record(kind, head)
+        if page and reservations:
+            head += file.read(optout.HEAD - HEAD)
+    if page:
+        signal = optout.of_page(head, agent) if reservations else None
+        if signal is not None:
+            return dataclasses.replace(stored, reason="opt_out", detail=signal)
+        return stored
+    heard = begins_like_audio(head) or kind.startswith(("audio/", "video/"))
+    if "audio" not in wanted or not heard:
         return dataclasses.replace(stored, reason="wrong_type", detail=kind or "no Content-Type")
     return stored
 
