@@ -24,6 +24,7 @@ from schemas.settings import (
     replace_at,
 )
 from schemas.yaml_text import write
+from trainer.contrastive.settings import ContrastiveSettings
 from trainer.data_settings import DataSettings
 from trainer.model_settings import ModelSettings
 from trainer.objectives import LossWeights
@@ -33,10 +34,9 @@ from trainer.schedule import Schedule
 CONFIGS = Path(__file__).parent / "configs"
 
 # What files of settings may need, and whether the trainer does it.
-BUILT = frozenset(("speech_units", "interleaving", "document_masks"))
+BUILT = frozenset(("speech_units", "interleaving", "document_masks", "contrastive_loss"))
 NOT_BUILT = {
     "latent_patches": "patching of speech and its patch encoder and decoder (LST)",
-    "contrastive_loss": "a loss between a text's and its speech's hidden states",
     "frozen_weights": "training only some of the weights",
     "speech_encoder": "continuous speech features through an adapter",
 }
@@ -226,6 +226,9 @@ class Config(_Settings):
     text: TextSettings = TextSettings()
     speech: SpeechSettings = SpeechSettings()
     loss: LossWeights = LossWeights()
+    contrastive: ContrastiveSettings | None = Field(
+        None, description="Text and speech of the same content pulled together; null: not."
+    )
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: Schedule = Schedule()
     stop: Stop
@@ -250,6 +253,12 @@ class Config(_Settings):
     def _one_model(self) -> Self:
         if (self.model is None) == (self.initial.folder is None):
             raise ValueError("give either model, with sizes, or initial.folder, which has its own")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _pairs(self) -> Self:
+        if self.contrastive is not None:
+            self.contrastive.check(self.data)
         return self
 
     def canonical(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ import torch
 from trainer import checkpoint, distributed, guards, journal, meter, optimizer
 from trainer.beginning import begin, initial_decoder
 from trainer.config import Config
+from trainer.contrastive.settings import passes
 from trainer.data import DataState, Given
 from trainer.distributed import Ranks
 from trainer.failures import (
@@ -130,6 +131,7 @@ class _Run:
         begun = begin(config, out, group, resume, allow_changes)
         self.opened, self.decoder = begun.opened, begun.decoder
         self.cost = self.decoder.flops_per_position(config.data.length)
+        self.cost *= passes(config.contrastive, config.data)
         self.steps = _steps(config, self.cost)
         self.stepper = Stepper(config, begun.decoder, group)
         self.step, self.flops = 0, 0.0
@@ -217,7 +219,7 @@ class _Run:
                     self.journal.put("lost", self.step, **row)
         self.data_state = given.state
         self.totals = meter.added(self.totals, taken.done)
-        flops = meter.flops(self.decoder, taken.done, self.config.data.length)
+        flops = meter.flops(self.decoder, taken.done, self.config.data.length, taken.again)
         self.flops += flops
         self.window.add(taken.done, time.perf_counter() - begun, waited, flops)
         return taken

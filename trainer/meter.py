@@ -154,16 +154,19 @@ def added(totals: Mapping[str, float], step: Step) -> dict[str, float]:
     }
 
 
-def flops(model: Decoder, step: Step, length: int) -> float:
-    """Of a step: every position through the blocks, and through each head where it was asked."""
+def flops(model: Decoder, step: Step, length: int, again: float = 0.0) -> float:
+    """Of a step: every position through the blocks, and through each head where it was asked.
+
+    `again`: positions that went through the blocks a second time."""
     positions = sum(step.counts[: len(POSITIONS) + 1])
     by_kind = {name: sum(row[place] for row in step.numbers) for place, name in enumerate(KINDS)}
     spoken = by_kind["speech"] + by_kind["switch_speech"]
-    worded = sum(by_kind.values()) - spoken
+    worded = sum(by_kind.values()) - by_kind["contrast"] - spoken
     if model.code_heads is None:
         worded, spoken = worded + spoken, 0.0
     shares = worded / positions, spoken / positions
-    return positions * model.flops_per_position(length, *shares)
+    found = positions * model.flops_per_position(length, *shares)
+    return found + again * model.flops_per_position(length, 0.0, 0.0) if again else found
 
 
 def against_guessing(step: Step, vocabulary: Vocabulary) -> Iterator[tuple[str, float, float]]:

@@ -9,7 +9,8 @@ these kinds, each summed and counted apart:
 - `switch_text`, `switch_speech`: the first target after the side changed inside a piece, which asks
   for more than the next word of the same side;
 - `frame`: with several codebooks, that a frame follows at all, by the text head. Off unless asked
-  for: only a model that is to end its own speech needs it, and it asks the text head everywhere.
+  for: only a model that is to end its own speech needs it, and it asks the text head everywhere;
+- `contrast`: no target but a pair of text and speech (`trainer.contrastive`), counted beside them.
 
 A caller adds sums and numbers over ranks and steps of accumulation and divides once.
 """
@@ -27,7 +28,7 @@ from trainer.model import Decoder
 from trainer.pack import MARKER, SPEECH, TEXT
 from trainer.tensors import Inputs
 
-KINDS = ("text", "speech", "marker", "switch_text", "switch_speech", "frame")
+KINDS = ("text", "speech", "marker", "switch_text", "switch_speech", "frame", "contrast")
 NONE = -1  # kind of a position that is no target
 LOGITS = 1 << 29  # that are held at once: 2 GiB, and as much again for their gradient
 
@@ -59,7 +60,7 @@ class LossWeights(pydantic.BaseModel):
     def by_kind(self) -> tuple[float, ...]:
         """In the order of `KINDS`."""
         switches = (self.switch * self.text, self.switch * self.speech)
-        return (self.text, self.speech, self.marker, *switches, self.frame or 0.0)
+        return (self.text, self.speech, self.marker, *switches, self.frame or 0.0, 0.0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

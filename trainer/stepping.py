@@ -17,6 +17,7 @@ from torch import nn
 
 from trainer import distributed, meter, optimizer
 from trainer.config import Config
+from trainer.contrastive.objective import ContrastiveObjective
 from trainer.distributed import Ranks
 from trainer.model import Decoder
 from trainer.objectives import LossWeights, Sums, losses
@@ -34,7 +35,10 @@ class WrongNumbers(Exception):
 
 
 class Objective(nn.Module):
-    """Decoder and losses as one module, for what wraps modules sees only their `forward`."""
+    """Decoder and losses as one module, for what wraps modules sees only their `forward`.
+
+    With pairs: `trainer.contrastive.objective.ContrastiveObjective`.
+    """
 
     def __init__(self, decoder: Decoder, weights: LossWeights, sets: int) -> None:
         super().__init__()
@@ -47,6 +51,13 @@ class Objective(nn.Module):
         return found.total, found.number, found.sums, found.numbers
 
 
+def objective(config: Config, decoder: Decoder, group: Ranks) -> nn.Module:
+    """What a config trains a decoder on."""
+    if config.contrastive is not None:
+        return ContrastiveObjective(decoder, config.loss, config.contrastive, config.data, group)
+    return Objective(decoder, config.loss, len(config.data.sets))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Taken:
     """What a step did, over all ranks."""
@@ -55,6 +66,7 @@ class Taken:
     norm: float  # of the gradient, before clipping
     lr: float
     extra: list[float]  # sums over ranks of what was handed in
+    again: float = 0.0  # positions that went through the model twice
 
 
 class Stepper:
@@ -70,9 +82,11 @@ class Stepper:
                 block.compile()
         self._bf16 = compute.precision == "bf16"
         self.sharded = group.count > 1 and compute.parallel == "fsdp"
-        objective = Objective(decoder, config.loss, len(self.names))
+        self._objective: Any = objective(config, decoder, group)
         blocks = decoder.blocks
-        self.model = distributed.wrapped(objective, blocks, compute.parallel, self._bf16, group)
+        self.model = distributed.wrapped(
+            self._objective, blocks, compute.parallel, self._bf16, group
+        )
         self.optimizer = optimizer.build(decoder, config.optimizer)
         self.weights = [weight for weight in decoder.parameters() if weight.requires_grad]
         each = config.data.packs // group.count
@@ -81,9 +95,14 @@ class Stepper:
     def __call__(self, batch: Batch, step: int, steps: int, extra: Sequence[float]) -> Taken:
         """Update `step` of `steps`, from 0, on this rank's packs. Raises `WrongNumbers`."""
         torch.manual_seed(_seed(self.config.seed, step, self.group.rank))
+        twice = isinstance(self._objective, ContrastiveObjective)
+        if twice:
+            self._objective.begin(batch)
+        again = self._objective.again(batch) if twice else 0.0
         parts = [self._backward(part, last) for part, last in self._parts(batch)]
-        vector = meter.as_vector(parts, batch, extra)
+        vector = meter.as_vector(parts, batch, [*extra, again])
         done, sums = meter.of_vector(self.group.sum(vector), len(self.names))
+        again = sums.pop()
         self._refuse(self._wrong_loss(done), parts, batch)
         settings = self.config.optimizer
         norm = optimizer.scale(self.weights, max(done.number, 1.0), settings.clip)
@@ -93,7 +112,7 @@ class Stepper:
             each["lr"] = lr
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return Taken(done=done, norm=norm, lr=lr, extra=sums)
+        return Taken(done=done, norm=norm, lr=lr, extra=sums, again=again)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Weights and the optimizer's moments, by name; the very tensors that are trained."""

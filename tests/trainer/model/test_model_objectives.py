@@ -176,12 +176,12 @@ def test_text_only_loss_learns_nothing_from_speech_targets(vocabulary: Vocabular
     # speech after the last text target is not even heard by it
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
     shown = losses(model, model(held), held, None, weights)
-    assert shown.numbers[0].tolist() == [2, 3, 4, 1, 1, 0]  # still logged
+    assert shown.numbers[0].tolist() == [2, 3, 4, 1, 1, 0, 0]  # still logged
     assert float(shown.sums[0, KINDS.index("speech")]) > 0
 
 
 def test_a_switch_weighs_its_modality_too() -> None:
-    assert LossWeights(text=2, speech=0, marker=3, switch=5).by_kind == (2, 0, 3, 10, 0, 0)
+    assert LossWeights(text=2, speech=0, marker=3, switch=5).by_kind == (2, 0, 3, 10, 0, 0, 0)
     held = pack(UNITS, 12, DOCUMENT)
     model = decoder(UNITS)
     whole = losses(model, model(held), held)

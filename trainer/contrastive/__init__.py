@@ -1,0 +1,1 @@
+"""Text and speech of the same content pulled together, as a training objective."""
