@@ -17,6 +17,8 @@ Codes = npt.NDArray[np.unsignedinteger[Any]]
 
 TEXT, SPEECH, MARKER, PADDING = 0, 1, 2, 3  # modality of a position
 
+FILLING = {"modality": PADDING, "piece": -1}  # of positions beyond a pack's end; 0 in other arrays
+
 MARKERS = ("document", "speech", "text", "end")  # begins a piece, each run of a side, ends a piece
 
 
@@ -74,6 +76,10 @@ class Pack:
     seconds: float  # of speech heard
     words: int  # of text read
     withheld: int  # positions of the other sides, which this draw does not show
+    # where chunks, words and silences begin, uint8 [length] (`trainer.latent.patching`); None:
+    # nobody cuts patches
+    borders: npt.NDArray[np.uint8] | None = None
+    patch: npt.NDArray[np.uint8] | None = None  # [length]: how it is cut at this step
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +90,17 @@ class Batch:
     packs: tuple[Pack, ...]
 
     def stacked(self, name: str) -> npt.NDArray[np.generic]:
-        return np.stack([getattr(pack, name) for pack in self.packs])
+        """An array of all packs. Where packs are counted in patches they differ in length: those
+        that are shorter are filled up with padding."""
+        arrays = [getattr(pack, name) for pack in self.packs]
+        longest = max(map(len, arrays))
+        if all(len(array) == longest for array in arrays):
+            return np.stack(arrays)
+        shape = (len(arrays), longest, *arrays[0].shape[1:])
+        found = np.full(shape, FILLING.get(name, 0), arrays[0].dtype)
+        for row, array in zip(found, arrays, strict=True):
+            row[: len(array)] = array
+        return found
 
 
 def targets(pack: Pack) -> npt.NDArray[np.bool_]:
