@@ -4,7 +4,7 @@ Every field says its unit and where its default comes from; unknown fields are r
 misspelt cap would train on something else without a word.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
 import pydantic
 from pydantic import Field
@@ -45,6 +45,25 @@ class _Settings(pydantic.BaseModel):
     )
 
 
+class Curriculum(_Settings):
+    """The first pass from easy to hard, or its beginning. Later passes are shuffled."""
+
+    by: str = Field(
+        description="Difficulty of a document: seconds, chunks, characters, words or "
+        "characters_per_second of the index, or a Parquet file (columns id, difficulty) or JSON "
+        "file of document id -> number."
+    )
+    order: Literal["sorted", "annealed"] = Field(
+        "sorted",
+        description="sorted: the easiest first, ascending; annealed: the next easiest with a "
+        "chance that falls from 1 to 0, else any (ours).",
+    )
+    share: float = Field(
+        1.0, gt=0, le=1, description="Part of the pass that is a warm-up; the rest is shuffled."
+    )
+    hardest_first: bool = Field(False, description="From hard to easy: the control.")
+
+
 class SetSettings(_Settings):
     """One set of the mixture: where its shards lie, how much of it, and how it is shown."""
 
@@ -64,6 +83,13 @@ class SetSettings(_Settings):
     )
     epochs: int | None = Field(
         None, ge=1, description="Most passes over the set; null: without end (ours)."
+    )
+    subset: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Only about this part of its documents, by digest of their ids: 0.01, 0.1 and "
+        "1 are nested exactly, in whatever shards they lie (ours). Read before the caps below.",
     )
     max_documents: int | None = Field(
         None,
@@ -86,6 +112,7 @@ class SetSettings(_Settings):
         ge=0,
         description="Weight of documents that the file does not name; null: refuse them.",
     )
+    curriculum: Curriculum | None = Field(None, description="Null: shuffled.")
     granularity: Literal["fine", "coarse"] | None = Field(
         None, description="View of the chunks; null: as the manifest says."
     )
@@ -107,10 +134,32 @@ class SetSettings(_Settings):
     )
 
 
+class ExperimentSettings(SetSettings):
+    """Documents of a small question, put into a run in place of a little of its data.
+
+    `share`, `epochs`, `weights` and `curriculum` say nothing here.
+    """
+
+    times: int = Field(1, ge=1, description="How often each of its documents is shown.")
+    begin: float = Field(0.0, ge=0, lt=1, description="From this part of the run on.")
+    end: float = Field(1.0, gt=0, le=1, description="Up to this part of the run.")
+
+    @pydantic.model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.begin >= self.end:
+            raise ValueError(f"begin {self.begin:g} is not before end {self.end:g}")
+        return self
+
+
 class DataSettings(_Settings):
     """The whole data of a run."""
 
     sets: dict[str, SetSettings] = Field(description="The mixture: name -> set.", min_length=1)
+    experiments: dict[str, ExperimentSettings] = Field(
+        {},
+        description="Small sets whose documents are inserted one by one, spread over the run, in "
+        "place of original pieces of about their length (arXiv 2509.23383).",
+    )
     length: int = Field(2048, ge=8, description="Positions of a pack: the context (ours).")
     packs: int = Field(8, ge=1, description="Packs of a step, over all ranks: the global batch.")
     seed: int = Field(0, description="Of the order, the mixture and the interleaving.")

@@ -10,7 +10,7 @@ depend on the version of any library, nor on how many documents come before.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from schemas.ids import fraction
 from schemas.shard import ShardError
 from schemas.shard_index import IndexRow
+from trainer.curriculum import Curriculum
 from trainer.data_settings import DataError, DataSettings, may_skip
 from trainer.shard_sets import ShardSet
 
@@ -55,6 +56,8 @@ class Order:
         self, shards: ShardSet, run: DataSettings, weights: Mapping[str, float] | None = None
     ) -> None:
         self._shards, self._run, self._weights = shards, run, weights
+        own = shards.settings.curriculum
+        self._curriculum = None if own is None else Curriculum(own, shards.name)
         self._windows: tuple[int, list[list[int]]] = (-1, [])
         self._dealt: dict[tuple[int, int], list[Drawn | Lost]] = {}
 
@@ -95,12 +98,19 @@ class Order:
             before += inside * place[1] / max(len(dealt), 1)
         return before / total
 
+    def warming(self, epoch: int, place: Place) -> bool:
+        """Whether documents come by difficulty at a place: packs then keep their order, too."""
+        own = self._curriculum
+        return own is not None and epoch == 0 and self.share(epoch, place) < own.settings.share
+
     def _cut(self, epoch: int) -> list[list[int]]:
         shards = self._shards
         order = sorted(
             range(len(shards.entries)),
             key=lambda shard: self._chance(epoch, "shard", shards.entries[shard].sha256),
         )
+        if self._curriculum is not None and epoch == 0:
+            order = self._curriculum.shards(order, self._difficulties, shards.count)
         found: list[list[int]] = []
         documents = size = 0
         for shard in order:
@@ -140,7 +150,40 @@ class Order:
                     chances.append(_digest(begin + f"{row.key}\0{copy}".encode()))
                     found.append(Drawn(shard, place, copy))
         order = sorted(range(len(found)), key=chances.__getitem__)
+        if self._curriculum is not None and epoch == 0:
+            order = self._by_difficulty(group, found, order)
         return lost + [found[place] for place in order]
+
+    def _by_difficulty(self, group: list[int], found: Sequence[Any], order: list[int]) -> list[int]:
+        """The shuffled `order` of a window as the curriculum has it."""
+        own = self._curriculum
+        assert own is not None
+        before = 0
+        for window in self.windows(0):
+            if window == group:
+                break
+            before += sum(self._shards.count(shard) for shard in window)
+        warm = own.settings.share * self._shards.documents - before
+        part = min(max(warm / max(len(found), 1), 0.0), 1.0)
+        of: dict[int, list[float]] = {shard: self._difficulties(shard) for shard in group}
+        places = {
+            shard: {row: n for n, (row, _) in enumerate(self._shards.rows(shard))}
+            for shard in {one.shard for one in found}
+        }
+        hard = [of[one.shard][places[one.shard][one.row]] for one in found]
+        chance = f"{self._run.seed}/{self._shards.name}/{before}"
+        return own.arranged(order, hard, part, chance)
+
+    def _difficulties(self, shard: int) -> list[float]:
+        """Of the documents of a shard that belong to the set; none where it cannot be read."""
+        own = self._curriculum
+        assert own is not None
+        try:
+            return [own.of(row) for _, row in self._shards.rows(shard)]
+        except ShardError as error:
+            if not may_skip(error, self._run.on_bad_shard):
+                raise
+            return []
 
     def _copies(self, epoch: int, row: IndexRow) -> int:
         """How often a document is shown: its weight, rounded by a draw of its own."""

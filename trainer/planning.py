@@ -8,6 +8,7 @@ set again.
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -159,7 +160,12 @@ class SetPlan:
             for pack in filled.packs
         ]
         chances = [self._chance(epoch, start, number) for number in range(len(packs))]
-        self._block = [pack for _, pack in sorted(zip(chances, packs, strict=True))]
+        if order.warming(epoch, start):  # by the mean place of what they hold
+            means = [math.fsum(c.item for c in pack) / len(pack) for pack in filled.packs]
+            turns = sorted(range(len(packs)), key=lambda n: (means[n], chances[n]))
+        else:
+            turns = sorted(range(len(packs)), key=lambda n: (chances[n], packs[n]))
+        self._block = [packs[n] for n in turns]
         self.state = dataclasses.replace(
             self.state, start=start, end=end, packs=len(packs), taken=0
         )

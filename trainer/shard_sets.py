@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pydantic
 
-from schemas.ids import bytes_digest
+from schemas.ids import bytes_digest, fraction
 from schemas.manifest import NAME, Manifest, ShardEntry, index_name, read_manifest
 from schemas.shard import ShardError
 from schemas.shard_index import IndexRow, bad_index, index_table
@@ -58,7 +58,7 @@ class ShardSet:
         self._files: OrderedDict[int, memoryview] = OrderedDict()
         self._views: dict[int, Fetch] = {}  # of these files
         self._ahead: threading.Thread | None = None
-        self._cap()
+        self._restrict()
         self.views = {
             stream: _view(stream, settings, self.manifest)
             for stream in sorted({entry.stream for entry in self.entries})
@@ -219,19 +219,47 @@ class ShardSet:
             f"{there or 'none at all'}",
         )
 
-    def _cap(self) -> None:
-        """Keep the documents of a capped set: shards, then documents, by digest until it is full.
+    def _restrict(self) -> None:
+        """Keep the documents of a subset, then of a cap: functions of the shards alone."""
+        kept = self._cap(self._subset())
+        if kept is None:
+            return
+        self.entries = tuple(entry for entry in self.entries if kept.get(entry.name))
+        self._kept = {place: kept[entry.name] for place, entry in enumerate(self.entries)}
+        if not self.entries:
+            fits = "fits its cap" if self.settings.subset is None else "fits its subset and cap"
+            raise DataError("empty_set", f"set {self.name!r}: no document {fits}")
 
-        A function of the shards alone, so that a larger cap holds a smaller one's documents.
-        """
+    def _subset(self) -> dict[str, frozenset[int]] | None:
+        """The documents whose digest falls below the share. A smaller share's are among them."""
+        share = self.settings.subset
+        if share is None:
+            return None
+        return {
+            entry.name: frozenset(
+                place
+                for place, row in enumerate(self._read_index(entry)[0])
+                if subset_of(row.key) < share
+            )
+            for entry in self.entries
+        }
+
+    def _cap(self, given: dict[str, frozenset[int]] | None) -> dict[str, frozenset[int]] | None:
+        """Of the documents `given` (None: all), those of a cap: shards, then documents, by digest
+        until it is full, so that a larger cap holds a smaller one's documents."""
         left, seconds = self.settings.max_documents, self.settings.max_seconds
         if left is None and seconds is None:
-            return
+            return given
         kept: dict[str, frozenset[int]] = {}
         order = sorted(self.entries, key=lambda e: hashlib.sha256(e.sha256.encode()).digest())
-        entries, self.entries = self.entries, tuple(order)
-        for shard in range(len(order)):
-            rows = sorted(enumerate(self.index(shard)), key=lambda one: _digest(one[1].key))
+        for entry in order:
+            own = None if given is None else given[entry.name]
+            rows = [
+                (place, row)
+                for place, row in enumerate(self._read_index(entry)[0])
+                if own is None or place in own
+            ]
+            rows.sort(key=lambda one: _digest(one[1].key))
             chosen = []
             for place, row in rows:
                 full = left == 0 or (seconds is not None and row.seconds > seconds)
@@ -241,14 +269,15 @@ class ShardSet:
                 left = None if left is None else left - 1
                 seconds = None if seconds is None else seconds - row.seconds
             if chosen:
-                kept[order[shard].name] = frozenset(chosen)
+                kept[entry.name] = frozenset(chosen)
             if len(chosen) < len(rows):
                 break
-        self._indexes.clear()
-        self.entries = tuple(entry for entry in entries if entry.name in kept)
-        self._kept = {place: kept[entry.name] for place, entry in enumerate(self.entries)}
-        if not self.entries:
-            raise DataError("empty_set", f"set {self.name!r}: no document fits its cap")
+        return kept
+
+
+def subset_of(key: str) -> float:
+    """Where a document stands between 0 and 1: it is in every subset above that."""
+    return fraction(0, "subset", key)
 
 
 def _digest(key: str) -> bytes:

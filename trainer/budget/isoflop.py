@@ -56,7 +56,7 @@ class Power:
     last: float
 
     def at(self, budget: float) -> float:
-        return self.scale * budget**self.exponent
+        return float(self.scale * budget**self.exponent)
 
 
 def valleys(
@@ -64,7 +64,7 @@ def valleys(
 ) -> tuple[Valley, ...]:
     """The curve of each budget, ascending. Intervals are by bootstrap of the fit's residuals:
     each budget has few runs, and a resample of runs would often leave out a side of the valley."""
-    found = []
+    found: list[Valley] = []
     for budget, own in sorted(by_budget(points).items()):
         chance = np.random.default_rng([seed, len(found)])
         found.append(_valley(budget, own, resamples, level, chance))
