@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from pipeline import commits, device, hub_models, layout, suppression
@@ -20,6 +20,7 @@ from pipeline.breaker import USUAL, Breaker, MaxFailures
 from pipeline.commits import Ledger, ledger
 from pipeline.fetching import Fetching, found_on_web
 from pipeline.hub_datasets import found_in_dataset, names_dataset
+from pipeline.kinds import taken, wanted
 from pipeline.locks import phase_lock
 from pipeline.outline import StreamOutline
 from pipeline.parts import Member, part_target, plan_parts
@@ -27,6 +28,7 @@ from pipeline.phases import gather as gathering
 from pipeline.phases.annotate import AnnotateJob
 from pipeline.phases.arrange import ArrangeJob
 from pipeline.phases.dataset_rows import dataset_key
+from pipeline.phases.extract import ExtractJob
 from pipeline.phases.fetch import fetch_key
 from pipeline.phases.form import form_of
 from pipeline.phases.gather import (
@@ -40,9 +42,18 @@ from pipeline.phases.gather import (
 from pipeline.phases.hear import HearJob
 from pipeline.phases.measure import MeasureJob
 from pipeline.phases.objects import found_in_objects, names_objects
+from pipeline.phases.pages import CHARACTERS_PER_SECOND, Pages, with_pages
 from pipeline.phases.rows import Block
-from pipeline.phases.select import SelectJob, SelectPart, input_digest, manifest_name, plan_blocks
+from pipeline.phases.select import (
+    SelectJob,
+    SelectPart,
+    input_digest,
+    manifest_name,
+    plan_blocks,
+    read_verdicts,
+)
 from pipeline.phases.shards import ShardJob, entry_of, plan_stream, reuse
+from pipeline.phases.synthesize import SynthesizeJob
 from pipeline.recipe import Recipe
 from pipeline.simple import SimpleJob
 from pipeline.supervise import Workers
@@ -80,6 +91,9 @@ class Options:
     refetch: bool = False  # ask for URLs again, which servers may answer by "unchanged"
 
 
+NOTHING = Ledger({}, {}, ())
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StreamResult:
     """What a stream came to, by keys and ledgers: all that reports and checks need."""
@@ -91,9 +105,11 @@ class StreamResult:
     measured: tuple[Ledger, ...]
     blocks: tuple[Block, ...]
     select_key: str
-    arrange_key: str
-    arranged: Ledger
+    arrange_key: str = ""
+    arranged: Ledger = NOTHING
     limited: bool = False  # by --limit: not all of DATA
+    pages: Pages | None = None  # of a stream of pages
+    before: "StreamResult | None" = None  # of pages that are spoken: how they were judged
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -160,15 +176,39 @@ class Curator:
         line = outlines.outline(self.recipe, name, self.device)
         whole = self._gather(line)
         counted = limited(whole, self.options.limit_seconds)
-        heard = self._hear(line, counted)
-        annotated = self._annotate(line, counted, heard)
+        short = len(counted.recordings) < len(whole.recordings)
+        heard = self._opened(line, counted)
+        if line.kind == "audio":
+            annotated = self._annotate(line, counted, heard)
+            return self._judged(line, counted, heard, annotated, short)
+        counted, pages = with_pages(self.store, counted, heard)
+        if line.before is None:
+            found = self._judged(line, counted, heard, pages.rows, short)
+            return dataclasses.replace(found, pages=pages)
+        before = self._selected(line.before, counted, heard, pages.rows, short)
+        kept = kept_tasks(self.store, before.select_key, before.blocks)
+        spoken = self._synthesize(line, outlines.synthesize_members(counted, pages, kept))
+        mine = of_tasks(counted, kept)
+        found = self._judged(line, mine, heard, spoken, short)
+        return dataclasses.replace(found, census=counted, pages=pages, before=before)
+
+    def _judged(
+        self, line: StreamOutline, counted: Census, heard: Ledger, annotated: Ledger, short: bool
+    ) -> StreamResult:
+        """Measure and judge the rows of a stream, and make documents of what is kept."""
+        found = self._selected(line, counted, heard, annotated, short)
+        arrange_key = outlines.arrange_key(self.recipe, line, found.select_key)
+        arranged = self._arrange(line, found.select_key, arrange_key, found.blocks)
+        return dataclasses.replace(found, arrange_key=arrange_key, arranged=arranged)
+
+    def _selected(
+        self, line: StreamOutline, counted: Census, heard: Ledger, annotated: Ledger, short: bool
+    ) -> StreamResult:
         measured = self._measure(line, counted, annotated)
         rows = outlines.task_rows(counted, annotated, measured)
         blocks = plan_blocks(rows)
         select_key = outlines.select_key(self.recipe, line, input_digest(rows))
         self._select(line, select_key, blocks)
-        arrange_key = outlines.arrange_key(self.recipe, line, select_key)
-        arranged = self._arrange(line, select_key, arrange_key, blocks)
         return StreamResult(
             outline=line,
             census=counted,
@@ -177,9 +217,7 @@ class Curator:
             measured=tuple(measured),
             blocks=blocks,
             select_key=select_key,
-            arrange_key=arrange_key,
-            arranged=arranged,
-            limited=len(counted.recordings) < len(whole.recordings),
+            limited=short,
         )
 
     def _work(
@@ -244,7 +282,7 @@ class Curator:
         refuse_nested(self.options)
         generation = gathering.generation(self.store, key)
         listed = suppression.suppressed(self.store)
-        found = suppression.heeded(listed, self._found(line))
+        found = suppression.heeded(listed, taken(self._found(line), line.kind, wanted(self.recipe)))
         refuse_mixed_channels(line, [item.source for item in found])
         looks = {
             place: look_id(item.path, generation)
@@ -266,7 +304,7 @@ class Curator:
         job = GatherJob(crawl=line.crawl, **self._common(key))
         # All recipes share what is known of files, and looking twice does no harm: only runs that
         # would hear the same exclude each other, or two recipes could not start side by side.
-        self._work("gather", key, job, parts, lock=("hear", line.hear_key))
+        self._work("gather", key, job, parts, lock=(line.opens, line.hear_key))
         commits.compact(self.store, "gather", key)
         answers = self._looks(key, {n for n in looks.values() if n}, parts)
         told = [(item, _answer(line, item, looks.get(p), answers)) for p, item in enumerate(found)]
@@ -296,7 +334,7 @@ class Curator:
             return list(not_only_drops(self.options.data, iter(found)))
         data = recognise(self.options.data, self.options.kind)
         if data is None:
-            return list(find(self.options.data, line.crawl))
+            return list(find(self.options.data, line.crawl, wanted(self.recipe)))
         fetching = Fetching(
             store=self.store,
             crawl=line.crawl,
@@ -337,10 +375,23 @@ class Curator:
                     answers[by_source[drop.id]] = drop
         return answers
 
-    def _hear(self, line: StreamOutline, counted: Census) -> Ledger:
+    def _opened(self, line: StreamOutline, counted: Census) -> Ledger:
+        """What hear made of recordings, or extract of files of pages."""
+        if line.kind == "page":
+            members = outlines.extract_members(counted)
+            job: Any = ExtractJob(
+                seed=self.recipe.seed, steps=line.hear, **self._common(line.hear_key)
+            )
+            return self._record_phase("extract", line.hear_key, job, members)
         members = outlines.hear_members(counted)
         job = HearJob(seed=self.recipe.seed, steps=line.hear, **self._common(line.hear_key))
         return self._record_phase("hear", line.hear_key, job, members, then=line.annotate)
+
+    def _synthesize(self, line: StreamOutline, members: Sequence[Member]) -> Ledger:
+        job = SynthesizeJob(
+            seed=self.recipe.seed, steps=line.annotate, **self._common(line.annotate_key)
+        )
+        return self._record_phase("synthesize", line.annotate_key, job, members)
 
     def _annotate(self, line: StreamOutline, counted: Census, heard: Ledger) -> Ledger:
         members = outlines.annotate_members(counted, heard)
@@ -383,7 +434,7 @@ class Curator:
                 seed=self.recipe.seed,
                 steps=tuple(line.measures[i] for i in lacks),
                 keys=keys,
-                hear_key=line.hear_key,
+                hear_key=line.audio,
                 **self._common(key),
             )
             parts = plan_parts(group, (), target_of(self.options, group))
@@ -401,6 +452,7 @@ class Curator:
             seed=self.recipe.seed,
             steps=line.select,
             measures=line.measures,
+            pages=line.kind == "page",
             **self._common(key),
         )
         parts = []
@@ -418,8 +470,9 @@ class Curator:
             interleave=line.interleave,
             mask=line.mask,
             select_key=select_key,
-            hear_key=line.hear_key,
+            hear_key=line.audio,
             measures=line.measures,
+            pages=line.kind == "page",
             **self._common(key),
         )
         known = ledger(self.store, "arrange", key)
@@ -439,12 +492,13 @@ class Curator:
             for part in plan_stream(
                 self.store,
                 s.outline.name,
-                s.outline.hear_key,
+                s.outline.audio,
                 s.arranged,
                 s.blocks,
                 self.recipe.shards.hours * 3600,
                 form,
                 self.device,
+                spoken=s.outline.rows != "extract",
             )
         ]
         todo = [part for part in parts if not reuse(self.store, key, part)]
@@ -517,7 +571,10 @@ def _all_done(phase: str, ids: Sequence[str], known: Ledger) -> None:
 
 
 def limited(counted: Census, limit_seconds: float | None) -> Census:
-    """The first recordings by id up to a number of seconds: the same ones in every run."""
+    """The first recordings by id up to a number of seconds: the same ones in every run.
+
+    Of a file of pages, which has no length, every character takes as long as reading it aloud.
+    """
     if limit_seconds is None:
         return counted
     total, kept = 0.0, set()
@@ -525,7 +582,8 @@ def limited(counted: Census, limit_seconds: float | None) -> Census:
         if kept and total >= limit_seconds:
             break
         kept.add(name)
-        total += recording.seconds
+        page = name in counted.pages
+        total += recording.size / CHARACTERS_PER_SECOND if page else recording.seconds
     tasks = {name: task for name, task in counted.tasks.items() if task.recording in kept}
     return dataclasses.replace(
         counted,
@@ -537,6 +595,41 @@ def limited(counted: Census, limit_seconds: float | None) -> Census:
     )
 
 
+def of_tasks(counted: Census, kept: Collection[str]) -> Census:
+    """The census with some of its tasks."""
+    return dataclasses.replace(
+        counted,
+        tasks={name: task for name, task in counted.tasks.items() if name in kept},
+        sources_of={name: found for name, found in counted.sources_of.items() if name in kept},
+    )
+
+
+def kept_tasks(store: Store, key: str, blocks: Sequence[Block]) -> frozenset[str]:
+    """The tasks of which select kept a row."""
+    verdicts = read_verdicts(store, key, [block.id for block in blocks])
+    return frozenset(verdicts.filter(verdicts["kept"])["task"].to_pylist())
+
+
+def keys_of(stream: StreamResult) -> dict[str, Any]:
+    """Under which key each phase of a stream lies."""
+    line = stream.outline
+    if line.kind == "audio":
+        found: dict[str, Any] = {"hear": line.hear_key, "annotate": line.annotate_key}
+    else:
+        found = {"extract": line.hear_key}
+        if line.rows == "synthesize":
+            found["synthesize"] = line.annotate_key
+    found |= {
+        "measure": list(line.measure_keys),
+        "select": stream.select_key,
+        "arrange": stream.arrange_key,
+    }
+    if stream.before is not None:
+        found["page_measure"] = list(stream.before.outline.measure_keys)
+        found["page_select"] = stream.before.select_key
+    return found
+
+
 def pointer(result: RunResult) -> bytes:
     """The newest finished run of a recipe, as JSON: what `explain`, `gc` and the trainer follow."""
     return json.dumps(
@@ -544,16 +637,7 @@ def pointer(result: RunResult) -> bytes:
             "run": result.run,
             "recipe": result.recipe.canonical(),
             "compose": result.compose_key,
-            "streams": {
-                s.outline.name: {
-                    "hear": s.outline.hear_key,
-                    "annotate": s.outline.annotate_key,
-                    "measure": list(s.outline.measure_keys),
-                    "select": s.select_key,
-                    "arrange": s.arrange_key,
-                }
-                for s in result.streams
-            },
+            "streams": {s.outline.name: keys_of(s) for s in result.streams},
         },
         indent=2,
         sort_keys=True,

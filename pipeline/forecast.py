@@ -30,6 +30,7 @@ from pipeline.curate import (
     refuse_nested,
     target_of,
 )
+from pipeline.kinds import wanted
 from pipeline.locks import held_by
 from pipeline.outline import StreamOutline
 from pipeline.parts import Member, Part, plan_parts
@@ -232,7 +233,13 @@ class _Planner:
     def stream(self, name: str, lacking: bool) -> StreamPlan:
         """One stream, up to its documents. Where a model is missing only DATA can be told."""
         crawl = next((s for s in self.recipe.steps(name, "gather") if isinstance(s, Crawl)), None)
-        scan = scan_data(self.store, self.options, crawl or Crawl())
+        scan = scan_data(
+            self.store,
+            self.options,
+            crawl or Crawl(),
+            self.recipe.kind(name),
+            wanted(self.recipe),
+        )
         counted = limited(scan.census, self.options.limit_seconds)
         phases = [self._gather(scan)]
         if not lacking:

@@ -15,9 +15,13 @@ def commit_name(phase: str, key: str, part: str) -> str:
     return f"{phase}/{key}/commits/{part}.parquet"
 
 
-def tar_name(key: str, digest: str) -> str:
-    """A tar of segments, named by its bytes."""
-    return f"hear/{key}/tars/{digest}.tar"
+def tar_name(place: str, digest: str) -> str:
+    """A tar of segments or of synthesized clips, named by its bytes.
+
+    `place`: the key of hear, or the folder of another phase, as `synthesize/<key>`.
+    """
+    folder = place if "/" in place else phase_folder("hear", place)
+    return f"{folder}/tars/{digest}.tar"
 
 
 def attempt_name(phase: str, key: str, part: str, run: str, number: int) -> str:

@@ -4,17 +4,20 @@
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipeline import keys
 from pipeline.commits import Ledger, ledger
+from pipeline.halves import Kind
 from pipeline.parts import UNKNOWN_SECONDS, Member
 from pipeline.phases.arrange import ROWS
 from pipeline.phases.form import form_of
 from pipeline.phases.gather import Census
+from pipeline.phases.pages import Pages
 from pipeline.phases.rows import TaskRows
 from pipeline.phases.shards import encoder
+from pipeline.phases.synthesize import audio_place
 from pipeline.recipe import Recipe
 from schemas.ids import digest_of
 from schemas.store import Store
@@ -23,10 +26,17 @@ from transforms.compose.mask import Mask
 from transforms.gather.crawl import Crawl
 from transforms.step import Measure, Step
 
+BYTES_PER_SECOND = 20_000.0  # of files of pages that extract reads; ours, for planning
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StreamOutline:
-    """One stream of a recipe: its steps by phase and the keys that do not depend on data."""
+    """One stream of a recipe: its steps by phase and the keys that do not depend on data.
+
+    Of a stream of pages `hear` is its phase extract and `annotate` its phase synthesize: what looks
+    into files, and what makes the clips. One that is not spoken has no clips: its rows are the
+    pages, and `annotate_key` is that of extract.
+    """
 
     name: str
     crawl: Crawl
@@ -39,6 +49,25 @@ class StreamOutline:
     hear_key: str
     annotate_key: str
     measure_keys: tuple[str, ...]
+    kind: Kind = "audio"
+    before: "StreamOutline | None" = None  # pages that are spoken: how they are measured and judged
+
+    @property
+    def opens(self) -> str:
+        """The phase that opens files."""
+        return "hear" if self.kind == "audio" else "extract"
+
+    @property
+    def rows(self) -> str:
+        """The phase whose commits hold the rows that documents are made of."""
+        if self.kind == "audio":
+            return "annotate"
+        return "synthesize" if self.annotate else "extract"
+
+    @property
+    def audio(self) -> str:
+        """Where the samples of its clips lie, as `layout.tar_name` takes it."""
+        return self.hear_key if self.kind == "audio" else audio_place(self.annotate_key)
 
 
 def gather_key() -> str:
@@ -48,34 +77,56 @@ def gather_key() -> str:
 
 def outline(recipe: Recipe, stream: str, device: str) -> StreamOutline:
     """Work out a stream's steps and keys."""
-    hear = recipe.steps(stream, "hear")
-    annotate = recipe.steps(stream, "annotate")
-    measures = tuple(s for s in recipe.steps(stream, "measure") if isinstance(s, Measure))
+    kind = recipe.kind(stream)
+    opens, makes = (
+        (recipe.steps(stream, "hear"), recipe.steps(stream, "annotate"))
+        if kind == "audio"
+        else (recipe.steps(stream, "extract"), recipe.steps(stream, "synthesize"))
+    )
     gather = recipe.steps(stream, "gather")
     crawl = next((step for step in gather if isinstance(step, Crawl)), Crawl())
     compose = recipe.steps(stream, "compose")
-    interleave = next((s for s in compose if isinstance(s, Interleave)), Interleave())
     seed = [recipe.seed]
-    hear_key = keys.phase_key("hear", hear, device=device, extra=seed)
-    annotate_key = keys.phase_key(
-        "annotate", annotate, device=device, upstream=[hear_key], extra=seed
+    hear_key = keys.phase_key(
+        "hear" if kind == "audio" else "extract", opens, device=device, extra=seed
     )
-    return StreamOutline(
+    annotate_key = hear_key
+    if kind == "audio" or makes:
+        phase = "annotate" if kind == "audio" else "synthesize"
+        annotate_key = keys.phase_key(phase, makes, device=device, upstream=[hear_key], extra=seed)
+    line = StreamOutline(
         name=stream,
+        kind=kind,
         crawl=crawl,
-        hear=hear,
-        annotate=annotate,
-        measures=measures,
+        hear=opens,
+        annotate=makes,
+        measures=(),
         select=recipe.steps(stream, "select"),
-        interleave=interleave,
+        interleave=next((s for s in compose if isinstance(s, Interleave)), Interleave()),
         mask=next((step for step in compose if isinstance(step, Mask)), None),
         hear_key=hear_key,
         annotate_key=annotate_key,
-        measure_keys=tuple(
-            keys.phase_key("measure", [m], device=device, upstream=[annotate_key], extra=seed)
-            for m in measures
-        ),
+        measure_keys=(),
     )
+    line = _measured(line, recipe.steps(stream, "measure"), device, recipe.seed)
+    if kind == "audio" or not makes:
+        return line
+    before = dataclasses.replace(
+        line, annotate=(), annotate_key=hear_key, select=recipe.before_speech(stream, "select")
+    )
+    before = _measured(before, recipe.before_speech(stream, "measure"), device, recipe.seed)
+    return dataclasses.replace(line, before=before)
+
+
+def _measured(line: StreamOutline, steps: Sequence[Step], device: str, seed: int) -> StreamOutline:
+    """A stream with the measures of its rows."""
+    measures = tuple(step for step in steps if isinstance(step, Measure))
+    upstream = [line.annotate_key]
+    found = (
+        keys.phase_key("measure", [one], device=device, upstream=upstream, extra=[seed])
+        for one in measures
+    )
+    return dataclasses.replace(line, measures=measures, measure_keys=tuple(found))
 
 
 def select_key(recipe: Recipe, stream: StreamOutline, input_digest: str) -> str:
@@ -104,6 +155,30 @@ def compose_key(recipe: Recipe, arranged: Mapping[str, str], device: str) -> str
     shards: Any = recipe.shards.model_dump(mode="json")
     form = form_of(recipe.shards).key(device)
     return digest_of("compose", sorted(arranged.items()), shards, encoder(), *form)
+
+
+def extract_members(census: Census) -> list[Member]:
+    """Files of pages, by about how long it takes to read them."""
+    return [
+        Member(
+            root=recording,
+            seconds=recording.size / BYTES_PER_SECOND,
+            path=census.paths[name],
+        )
+        for name, recording in sorted(census.recordings.items())
+    ]
+
+
+def synthesize_members(census: Census, pages: Pages, kept: Collection[str]) -> list[Member]:
+    """The pages that are spoken."""
+    return [
+        Member(
+            root=census.tasks[name],
+            seconds=pages.said[name],
+            upstream=(pages.rows.done[name],),
+        )
+        for name in sorted(kept)
+    ]
 
 
 def hear_members(census: Census) -> list[Member]:
@@ -162,7 +237,7 @@ def task_rows(census: Census, annotated: Ledger, measured: list[Ledger]) -> list
 def read_ledgers(store: Store, stream: StreamOutline) -> tuple[Ledger, Ledger, list[Ledger]]:
     """What hear, annotate and each measure have done so far."""
     return (
-        ledger(store, "hear", stream.hear_key),
-        ledger(store, "annotate", stream.annotate_key),
+        ledger(store, stream.opens, stream.hear_key),
+        ledger(store, stream.rows, stream.annotate_key),
         [ledger(store, "measure", key) for key in stream.measure_keys],
     )

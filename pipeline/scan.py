@@ -17,14 +17,16 @@ from pipeline.commits import ledger
 from pipeline.curate import Options
 from pipeline.fetching import Fetching, found_on_web
 from pipeline.hub_datasets import found_in_dataset, names_dataset
+from pipeline.kinds import taken
 from pipeline.phases import gather as gathering
 from pipeline.phases.gather import BYTES_PER_SECOND, Census, Look, census, look_id
 from pipeline.phases.objects import found_in_objects, names_objects
 from schemas.ids import bytes_digest
-from schemas.records import Drop, Recording
+from schemas.records import Drop, Modality, Recording
 from schemas.store import Store
 from transforms.door import Door, MediaError
 from transforms.gather.crawl import Crawl
+from transforms.gather.entry import AUDIO
 from transforms.gather.found import Found
 from transforms.gather.listing import find
 from transforms.gather.web.data import recognise
@@ -43,12 +45,18 @@ class Scan:
     guessed: int
 
 
-def scan_data(store: Store, options: Options, crawl: Crawl) -> Scan:
-    """List DATA, and know or estimate how much audio each file is."""
+def scan_data(
+    store: Store,
+    options: Options,
+    crawl: Crawl,
+    own: Modality = "audio",
+    kinds: frozenset[Modality] = AUDIO,
+) -> Scan:
+    """List what a stream takes of DATA, and know or estimate how much audio each file is."""
     key = outlines.gather_key()
     generation = gathering.generation(store, key) + int(options.rehash)
     listed = suppression.suppressed(store)
-    found = suppression.heeded(listed, _found(store, options, crawl))
+    found = suppression.heeded(listed, taken(_found(store, options, crawl, kinds), own, kinds))
     looks = {
         place: look_id(item.path, generation)
         for place, item in enumerate(found)
@@ -83,7 +91,7 @@ def scan_data(store: Store, options: Options, crawl: Crawl) -> Scan:
     return Scan(census(pairs), sizes, len(remembered), probed, len(new) - probed)
 
 
-def _found(store: Store, options: Options, crawl: Crawl) -> list[Found]:
+def _found(store: Store, options: Options, crawl: Crawl, kinds: frozenset[Modality]) -> list[Found]:
     """The items of DATA; of the web what a run has fetched before, for nothing is asked here."""
     if names_objects(options.data):
         return found_in_objects(options.data, crawl, store, None, {}, "")
@@ -91,7 +99,7 @@ def _found(store: Store, options: Options, crawl: Crawl) -> list[Found]:
         return found_in_dataset(options.data, crawl, store, None, {}, lambda kind, value: None)
     data = recognise(options.data, options.kind)
     if data is None:
-        return list(find(options.data, crawl))
+        return list(find(options.data, crawl, kinds))
     known = Fetching(
         store=store,
         crawl=crawl,
@@ -133,7 +141,8 @@ def _estimates(
     """Seconds of each new file: by its header, or by its size as files of its kind have them."""
     names = sorted(new)
     step = max(1, math.ceil(len(names) / PROBED))
-    asked = _headers({name: new[name].path for name in names[::step]})
+    heard = {name: new[name].path for name in names[::step] if new[name].source.kind == "audio"}
+    asked = _headers(heard)
     ratios = _Ratios()
     for recording in known:
         ratios.add(recording.uri, recording.seconds, recording.size)
@@ -142,7 +151,9 @@ def _estimates(
     found = {
         name: asked[name] if name in asked else ratios.seconds(new[name].source.uri, sizes[name])
         for name in names
+        if new[name].source.kind == "audio"
     }
+    found |= {name: 0.0 for name in names if new[name].source.kind == "page"}
     return found, len(asked)
 
 

@@ -10,11 +10,13 @@ what it drops must add up to what it took, to the frame.
 
 import contextlib
 import dataclasses
+import functools
 import json
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,6 +25,7 @@ import pyarrow as pa
 from pipeline import commits, layout
 from pipeline.commits import Content, Done, Tally
 from pipeline.parts import Member, Part
+from schemas.pages import Utterance
 from schemas.records import Clip, Drop, Recording, Scores, Segment, Task, Waveform, frames
 from schemas.store import Store
 from transforms.step import Measure, Scope, Step
@@ -170,11 +173,13 @@ def begin(job: Job, part: Part) -> int:
 
 
 def admit(
-    job: Job, part: Part, gave_up: Callable[[Part], None] = lambda part: None
+    job: Job, part: Part, gave_up: Callable[[Part], None] | None = lambda part: None
 ) -> Iterator[Part]:
     """The parts to work on in place of `part`: itself, or its pieces after crashes.
 
-    `gave_up` is told of each piece that becomes a dead letter.
+    `gave_up` is told of each piece that becomes a dead letter. None: there are no dead letters
+    here, such a piece is left out. Where an engine ends many parts for one that went wrong, only
+    the driver can tell which (`pipeline/runners/submit.py`).
     """
     if job.is_committed(part):
         return
@@ -186,7 +191,7 @@ def admit(
             continue
         if begin(job, single) <= ATTEMPTS:
             yield single
-        else:
+        elif gave_up is not None:
             job.give_up(single)
             gave_up(single)
 
@@ -213,29 +218,35 @@ def run_step(job: Job, step: Step, model: Any, work: Work) -> list[Tally]:
     """Put one step over every root of a part. Returns its tallies, one per root."""
     if work.part.step not in (None, step.name()):
         return []
-    tallies = []
-    for root in work.roots:
-        started = time.perf_counter()
-        try:
-            if isinstance(step, Measure):
-                _measure(step, model, root)
-            else:
-                _step(step, model, root)
-        except (ConservationError, StepError):
-            raise
-        except (MemoryError, OSError):
-            raise
-        except Exception as error:
-            raise StepError(
-                f"{job.phase}/{step.name()} failed on {root.member.id}"
-                f"{' (' + root.member.path + ')' if root.member.path else ''}: "
-                f"{type(error).__name__}: {error}. This is a bug in the step, not bad data: "
-                "report it with this id"
-            ) from error
-        spent = time.perf_counter() - started
-        root.tallies[-1] = dataclasses.replace(root.tallies[-1], compute_seconds=spent)
-        tallies.append(root.tallies[-1])
-    return tallies
+    one = functools.partial(_run_root, job, step, model)
+    threads = min(getattr(step, "concurrency", 1), len(work.roots))
+    if threads <= 1:
+        return [one(root) for root in work.roots]
+    with ThreadPoolExecutor(threads, step.name()) as pool:  # what it waits for is not this machine
+        return list(pool.map(one, work.roots))
+
+
+def _run_root(job: Job, step: Step, model: Any, root: RootWork) -> Tally:
+    started = time.perf_counter()
+    try:
+        if isinstance(step, Measure):
+            _measure(step, model, root)
+        else:
+            _step(step, model, root)
+    except (ConservationError, StepError):
+        raise
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:
+        raise StepError(
+            f"{job.phase}/{step.name()} failed on {root.member.id}"
+            f"{' (' + root.member.path + ')' if root.member.path else ''}: "
+            f"{type(error).__name__}: {error}. This is a bug in the step, not bad data: "
+            "report it with this id"
+        ) from error
+    spent = time.perf_counter() - started
+    root.tallies[-1] = dataclasses.replace(root.tallies[-1], compute_seconds=spent)
+    return root.tallies[-1]
 
 
 def _length(record: Any) -> int:
@@ -260,15 +271,20 @@ def _step(step: Step, model: Any, root: RootWork) -> None:
     if taken:
         for item in step(taken, model, root.scope):  # type: ignore[operator]
             (dropped if isinstance(item, Drop) else given).append(item)
-    entrance = bool(taken) and isinstance(taken[0], Recording)
+    spoken = bool(taken) and getattr(step, "makes_audio", False)
+    entrance = spoken or (bool(taken) and isinstance(taken[0], Recording))
     if taken and not given and not dropped:
         raise ConservationError(
             f"{step.name()}: {len(taken)} records of {root.member.id} went in, none came out and "
             "none was dropped"
         )
-    if entrance:  # nobody knows how long a recording is before it is decoded
-        seconds_in = sum(w.seconds for w in given) + sum(d.seconds for d in dropped)
-        root.entrance_seconds = seconds_in
+    if spoken:
+        _each_said(step, taken, given, dropped, root)
+    if entrance:  # nobody knows how long a recording is before it is decoded, or a text spoken
+        seconds_in = sum(_length(record) for record in given) / _rate(given)
+        seconds_in += sum(drop.seconds for drop in dropped)
+        if isinstance(taken[0], Recording | Utterance):
+            root.entrance_seconds = seconds_in
     else:
         seconds_in = _conserved(step, taken, given, dropped, root)
     rate = _rate(given or taken)
@@ -287,6 +303,18 @@ def _step(step: Step, model: Any, root: RootWork) -> None:
             compute_seconds=0.0,
         )
     )
+
+
+def _each_said(
+    step: Step, taken: list[Any], given: list[Any], dropped: list[Drop], root: RootWork
+) -> None:
+    """Each record became one clip, or left by its own name."""
+    left = {drop.id for drop in dropped} & {record.id for record in taken}
+    if len(given) + len(left) != len(taken):
+        raise ConservationError(
+            f"{step.name()}: {len(taken)} records of {root.member.id} went in, {len(given)} "
+            f"came out as clips and {len(left)} were dropped by their ids"
+        )
 
 
 def _places(taken: Sequence[Any], dropped: Sequence[Drop]) -> dict[str, Place]:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pipeline import commits
 from pipeline.commits import Content, Done, Tally
 from pipeline.phases.measure import clips_of
+from pipeline.phases.pages import CHARACTERS_PER_SECOND
 from pipeline.phases.rows import Block, TaskRows, kept_rows
 from pipeline.phases.select import read_verdicts
 from pipeline.simple import SimpleJob
@@ -36,7 +37,7 @@ class Arranged:
 
     document: Document
     content: str  # digest of all that will stand in the shard, wherever the samples lie now
-    seconds: float
+    seconds: float  # of speech; of text alone: what saying it would take, for the size of shards
     audio: bool
 
 
@@ -53,6 +54,7 @@ class ArrangeJob(SimpleJob):
     select_key: str
     hear_key: str  # what the samples are: part of the content
     measures: tuple[Measure, ...] = ()  # of the stream: one of them may tell topics
+    pages: bool = False  # clips are pages, or were spoken from them
 
     def run_part(self, part: Block) -> None:
         verdicts = read_verdicts(self.store, self.select_key, [part.id])
@@ -93,7 +95,7 @@ class ArrangeJob(SimpleJob):
         return Arranged(
             document=document,
             content=digest_of(bytes_digest(data), self.hear_key, *_silence(document)),
-            seconds=document.seconds,
+            seconds=document.seconds if has_audio(document) else time_to_say(document),
             audio=has_audio(document),
         )
 
@@ -128,8 +130,14 @@ class ArrangeJob(SimpleJob):
             seed=self.seed,
             masks=masks,
             topics=topics,
+            pages=self.pages,
         )
         return [*unfit, *self.interleave.documents(clips, kept, about)]
+
+
+def time_to_say(document: Document) -> float:
+    """About how long a text would take as speech (seconds)."""
+    return sum(len(chunk.text) for chunk in document.chunks) / CHARACTERS_PER_SECOND
 
 
 def _silence(document: Document) -> list[list[int]]:

@@ -154,6 +154,7 @@ class Census:
     sources_of: Mapping[str, tuple[Source, ...]]  # task id -> its sources, by uri
     drops: tuple[Drop, ...]
     dropped: tuple[Source, ...] = ()  # the sources of `drops`, in the same order
+    pages: frozenset[str] = frozenset()  # the recordings that are files of pages
 
 
 def census(pairs: Sequence[tuple[Found, Recording | Drop]]) -> Census:
@@ -199,4 +200,5 @@ def census(pairs: Sequence[tuple[Found, Recording | Drop]]) -> Census:
         sources_of={name: tuple(found) for name, found in sources_of.items()},
         drops=tuple(drops),
         dropped=tuple(dropped),
+        pages=frozenset(holds[source.id] for source in sources if source.kind == "page"),
     )

@@ -15,6 +15,7 @@ from pipeline import commits, layout
 from pipeline.commits import Content, Done, Tally
 from pipeline.parts import Member, Part
 from pipeline.phases.annotate import fetch_from
+from pipeline.phases.pages import clip_of, holds_pages, read_pages
 from pipeline.work import Job, RootWork, Work, crashed, task_of
 from schemas.records import Clip, Scores
 from schemas.store import Store
@@ -26,7 +27,10 @@ _ARROW = {float: pa.float64(), int: pa.int64(), str: pa.string(), bool: pa.bool_
 
 @functools.lru_cache(maxsize=8)
 def clips_of(store: Store, name: str) -> dict[str, tuple[Clip, ...]]:
-    """The clips of one annotate commit by task, in the order of their index."""
+    """The clips of one annotate or synthesize commit by task, in the order of their index; the
+    pages of an extract commit as clips of no length."""
+    if holds_pages(name):
+        return {page.id: (clip_of(page),) for page in read_pages(store, name).values()}
     found: dict[str, list[Clip]] = {}
     for clip in commits.records(store, name, "row", Clip):
         found.setdefault(clip.task, []).append(clip)

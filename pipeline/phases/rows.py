@@ -21,10 +21,11 @@ import pyarrow.parquet as pq
 
 from pipeline import commits
 from pipeline.phases.measure import score_schema
+from pipeline.phases.pages import clip_of, holds_pages, read_pages
 from schemas.ids import digest_of
 from schemas.records import Clip
 from schemas.store import Store
-from schemas.tables import arrow_schema
+from schemas.tables import arrow_schema, to_table
 from transforms.step import Measure
 
 NESTED = frozenset({"words", "transcripts", "audio"})
@@ -36,7 +37,7 @@ class TaskRows:
     """Where the rows of one task are, and what joins at select."""
 
     task: str
-    clips: str  # annotate commit
+    clips: str  # annotate, synthesize or extract commit
     scores: tuple[str, ...]  # measure commits, in the order of the recipe's measures
     licence: str
     source: str  # uri
@@ -77,10 +78,18 @@ def joined_schema(measures: Sequence[Measure]) -> pa.Schema:
 def _clips(store: Store, block: Block) -> pa.Table:
     tables = []
     for name, tasks in _by_commit({t.task: t.clips for t in block.tasks}).items():
-        rows = commits.column(store, name, "row", CLIP_COLUMNS)
+        rows = _rows(store, name)
         tables.append(rows.filter(pc.is_in(rows["task"], pa.array(tasks, pa.string()))))
     table = pa.concat_tables(tables)
     return table.sort_by([("task", "ascending"), ("index", "ascending")])
+
+
+def _rows(store: Store, name: str) -> pa.Table:
+    """The rows of one commit, pages as clips of no length."""
+    if not holds_pages(name):
+        return commits.column(store, name, "row", CLIP_COLUMNS)
+    clips = [clip_of(page) for page in read_pages(store, name).values()]
+    return to_table(clips, Clip).select(CLIP_COLUMNS)
 
 
 def _by_commit(commit_of: Mapping[str, str]) -> dict[str, list[str]]:
@@ -152,10 +161,23 @@ def kept_rows(
 
 class Alive:
     """The rows of all blocks that have not left yet. Held are one flag per row, and which rows
-    there are in the order of blocks; columns are read when a step asks for them."""
+    there are in the order of blocks; columns are read when a step asks for them.
 
-    def __init__(self, store: Store, blocks: Sequence[Block], measures: Sequence[Measure]):
+    `spoken`: rows are clips that were spoken from pages. Those of no length are text between them,
+    of which no measure of sound knows anything: until `show_all` no step sees them, so none judges
+    them, and they stay where they stand.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        blocks: Sequence[Block],
+        measures: Sequence[Measure],
+        spoken: bool = False,
+    ):
         self._store, self.blocks, self._measures = store, tuple(blocks), tuple(measures)
+        self._spoken = spoken
+        self._hidden: dict[str, npt.NDArray[np.bool_]] = {}
         self._names = {block.id: joined_name(block, measures) for block in blocks}
         self._flags: dict[str, npt.NDArray[np.bool_]] = {}
 
@@ -163,8 +185,25 @@ class Alive:
         """Some columns of what is left of a block, in the order of task and index."""
         name = self._names[block.id]
         rows = kept_rows(self._store, block, self._measures, columns, name)
-        flags = self._flags.setdefault(block.id, np.ones(rows.num_rows, np.bool_))
-        return rows if flags.all() else rows.filter(pa.array(flags))
+        self._flags.setdefault(block.id, np.ones(rows.num_rows, np.bool_))
+        shown = self._shown(block)
+        return rows if shown.all() else rows.filter(pa.array(shown))
+
+    def show_all(self) -> None:
+        """Let clips of no length be seen from now on."""
+        self._spoken = False
+
+    def _shown(self, block: Block) -> npt.NDArray[np.bool_]:
+        """The rows of a block that are left and may be seen."""
+        flags = self._flags[block.id]
+        if not self._spoken:
+            return flags
+        if block.id not in self._hidden:
+            ends = kept_rows(
+                self._store, block, self._measures, ["start", "end"], self._names[block.id]
+            )
+            self._hidden[block.id] = pc.equal(ends["start"], ends["end"]).to_numpy()
+        return flags & ~self._hidden[block.id]
 
     def tables(self, columns: Iterable[str]) -> Iterator[tuple[Block, pa.Table]]:
         """The same of every block, one after the other."""
@@ -174,8 +213,7 @@ class Alive:
 
     def remove(self, block: Block, leaves: npt.NDArray[np.bool_]) -> None:
         """Take rows out; `leaves` is a flag per row that `table` gives."""
-        flags = self._flags[block.id]
-        flags[np.flatnonzero(flags)[leaves]] = False
+        self._flags[block.id][np.flatnonzero(self._shown(block))[leaves]] = False
 
     def counts(self) -> list[int]:
         """Rows left, by block."""

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from pipeline import layout
 from pipeline.near import Each, each_here
 from pipeline.phases.near_rows import report_repeats, settle_near
+from pipeline.phases.pages import holds_pages
 from pipeline.phases.rows import Alive, Block
 from pipeline.phases.split_rows import assign_splits
 from pipeline.simple import SimpleJob
@@ -71,10 +72,16 @@ class SelectJob(SimpleJob):
     seed: int
     steps: tuple[Step, ...]
     measures: tuple[Measure, ...]
+    pages: bool = False  # rows are pages, or clips that were spoken from them
 
     def run_part(self, part: SelectPart) -> None:
         """Without Beam: the same verdicts, for tests and for the plain loop."""
         run_select(self, part.blocks, group=group_here)
+
+
+def holds_speech(block: Block) -> bool:
+    """Whether rows of a block are clips, not pages."""
+    return any(not holds_pages(task.clips) for task in block.tasks)
 
 
 def verdicts_name(key: str, block: str) -> str:
@@ -132,7 +139,8 @@ def run_select(job: SelectJob, blocks: Sequence[Block], group: Any, each: Each =
     """
     drops: dict[str, list[pa.Table]] = {block.id: [] for block in blocks}  # step by step
     notes: dict[str, list[pa.Table]] = {block.id: [] for block in blocks}  # what would have left
-    alive = Alive(job.store, blocks, job.measures)
+    spoken = job.pages and any(holds_speech(block) for block in blocks)
+    alive = Alive(job.store, blocks, job.measures, spoken)
     for place, step in enumerate(job.steps):
         if isinstance(step, Filtering):
             _filter(job, place, step, alive, drops, notes)
@@ -143,7 +151,10 @@ def run_select(job: SelectJob, blocks: Sequence[Block], group: Any, each: Each =
                     settle_near(job, label, bound, alive, drops, each)
                 else:
                     _settle_equal(job, label, bound, alive, drops, group)
+    alive.show_all()
     split = next((step for step in job.steps if isinstance(step, Split)), Split())
+    if job.pages:  # by the page alone, so that all streams of pages deal it out alike
+        split = split.model_copy(update={"by": ("recording",)})
     splits = assign_splits(job, split, job.seed, alive)
     for (block, kept), assigned in zip(alive.tables(HEAD), splits, strict=True):
         table = _verdicts(kept, assigned, drops[block.id], notes[block.id])

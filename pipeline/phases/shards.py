@@ -67,8 +67,12 @@ def plan_stream(
     target_seconds: float,
     form: Form,
     device: str,
+    spoken: bool = True,
 ) -> list[ShardPart]:
-    """The shards of one stream, by split, speech and text-only documents apart."""
+    """The shards of one stream, by split, speech and text-only documents apart.
+
+    `spoken`: whether its documents have speech, so that those without need a name of their own.
+    """
     wanted = [task.task for block in blocks for task in block.tasks]
     groups: dict[tuple[str, bool], dict[str, tuple[str, str, float]]] = {}
     for name in sorted(arranged.commits_of(wanted)):
@@ -80,7 +84,7 @@ def plan_stream(
     parts = []
     for (split, audio), found in sorted(groups.items()):
         sizes = [(name, seconds) for name, (_, _, seconds) in found.items()]
-        set_name = stream if audio else f"{stream}-text"
+        set_name = stream if audio or not spoken else f"{stream}-text"
         for plan in plan_shards(set_name, sizes, target_seconds):
             name = f"{split}/{plan.name}.tar"
             content = [found[document][1] for document in plan.ids]

@@ -8,6 +8,7 @@ still follow one another, and the gap of the later is negative by the overlap.
 """
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -17,6 +18,7 @@ from schemas.records import Chunk, Clip, Document, Drop, Word, document_id, fram
 from transforms.compose.masking import Mask, Masks
 
 STEP = "interleave"
+_PARAGRAPH = re.compile(r".+?(?:\n\s*\n\s*|\Z)", re.DOTALL)
 _NO_MASK = Mask((), ())
 QUALITIES = ("given", "normal", "smoke")  # best first; an unknown one counts as the worst
 
@@ -34,6 +36,7 @@ class About:
     language: str = ""  # where no clip has one
     seed: int = 0  # of the recipe: for a materialised interleaving
     masks: Masks = dataclasses.field(default_factory=dict)  # of the clips that hold personal data
+    pages: bool = False  # clips are pages, or were spoken from them: each script a document
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +61,7 @@ def build(
     found: list[Clip] = []
     flags: list[bool] = []
     broken = False
-    for clip in sorted(clips, key=lambda c: (c.start, c.channel, c.end, c.id)):
+    for clip in sorted(clips, key=_by_script if about.pages else _by_time):
         if clip.id not in kept:
             broken = True
             continue
@@ -67,7 +70,8 @@ def build(
             yield _drop(clip, reason, borders)
             broken = True
             continue
-        if found and _ends(found, clip, broken, borders):
+        other = about.pages and bool(found) and clip.channel != found[-1].channel
+        if found and (other or _ends(found, clip, broken, borders)):
             yield from _close(found, flags, about, borders, several)
             found, flags = [], []
         flags.append(broken and bool(found))
@@ -75,6 +79,15 @@ def build(
         broken = False
     if found:
         yield from _close(found, flags, about, borders, several)
+
+
+def _by_time(clip: Clip) -> tuple[object, ...]:
+    return clip.start, clip.channel, clip.end, clip.id
+
+
+def _by_script(clip: Clip) -> tuple[object, ...]:
+    """Script by script; text that takes no time stands where its place says."""
+    return clip.channel, clip.index
 
 
 def _unfit(clip: Clip, max_seconds: float) -> str | None:
@@ -185,9 +198,12 @@ def _chunks(
     end: int | None = None  # frames of the recording
     for clip, after_drop in zip(found, flags, strict=True):
         first, length = frames(clip.start, clip.rate), _length(clip)
+        mask = masks.get(clip.id, _NO_MASK)
+        if clip.audio is None and not length:
+            yield from _texts(clip, at / clip.rate, after_drop, mask)
+            continue
         if clip.audio is None or clip.audio.end - clip.audio.start != length:
             raise ValueError(f"clip {clip.id} of {length} frames has audio {clip.audio}")
-        mask = masks.get(clip.id, _NO_MASK)
         yield Chunk(
             clip=clip.id,
             start=at / clip.rate,
@@ -204,6 +220,27 @@ def _chunks(
             mutes=mask.mutes,
         )
         at, end = at + length, first + length
+
+
+def _texts(clip: Clip, at: float, after_drop: bool, mask: Mask) -> Iterator[Chunk]:
+    """What is not spoken, paragraph by paragraph: a reader may end a piece between two chunks."""
+    for text in paragraphs(clip.text):
+        yield Chunk(
+            clip=clip.id,
+            start=at,
+            end=at,
+            text=text,
+            speaker=clip.speaker,
+            after_drop=after_drop,
+            modality="text",
+            masked=",".join(mask.kinds),
+        )
+        after_drop = False
+
+
+def paragraphs(text: str) -> list[str]:
+    """The paragraphs of a text, each with the blank lines behind it: together they are the text."""
+    return [found for found in _PARAGRAPH.findall(text) if found]
 
 
 def _speaker(clip: Clip, several: bool) -> str:

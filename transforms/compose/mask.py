@@ -96,7 +96,8 @@ class Mask(Step):
         masks: dict[str, masking.Mask] = {}
         drops: list[Drop] = []
         for clip in clips:
-            changed = masking.masked(clip, spans[clip.id], muting) if clip.id in spans else None
+            mute = muting if clip.audio is not None else None  # a page has no sound to take it from
+            changed = masking.masked(clip, spans[clip.id], mute) if clip.id in spans else None
             if clip.id in spans and changed is None:
                 drops.append(_drop(clip, [one.kind for one in spans[clip.id]]))
             if changed is None:

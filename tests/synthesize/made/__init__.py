@@ -1,0 +1,1 @@
+"""Steps of extract and synthesize that need no library: what the phases around them promise."""
