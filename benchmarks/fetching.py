@@ -67,16 +67,16 @@ def serve(pipe: Connection, size: int) -> None:
     asyncio.run(run())
 
 
-async def bare(urls: list[str], port: int, folder: pathlib.Path) -> None:
+async def bare(urls: list[Url], port: int, folder: pathlib.Path) -> None:
     """The client alone: ask, bound, digest, write."""
     numbers = itertools.count()
 
     async def free(url: Url) -> None:
         """Everything may be asked for."""
 
-    async def work(waiting: "itertools.chain[str]", client: Client) -> None:
+    async def work(waiting: "itertools.chain[Url]", client: Client) -> None:
         for url in waiting:
-            await client.fetch(canonical(url), folder / str(next(numbers)), free)
+            await client.fetch(url, folder / str(next(numbers)), free)
 
     allowed = Exceptions.parse((f"127.0.0.1:{port}",))
     async with Client("bench/1", allowed=allowed) as client:
@@ -135,7 +135,8 @@ def main() -> None:
     server.start()
     port = ours.recv()
     urls = [f"http://127.0.0.1:{port}/{number}.flac" for number in range(options.files)]
-    rows = [new(canonical(url)) for url in urls]  # as planning leaves them
+    parsed = [canonical(url) for url in urls]
+    rows = [new(url) for url in parsed]  # as planning leaves them
     walls: dict[str, list[float]] = {"bare loop": [], "fetch phase": [], "aiohttp alone": []}
     held = []
     for turn in range(options.repeats):
@@ -145,7 +146,7 @@ def main() -> None:
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             began = time.perf_counter()
             if name == "bare loop":
-                asyncio.run(bare(urls, port, folder))
+                asyncio.run(bare(parsed, port, folder))
             elif name == "aiohttp alone":
                 asyncio.run(library(urls, folder))
             else:

@@ -142,25 +142,25 @@ class Store:
             staged.unlink(missing_ok=True)
         return True
 
-    def take(self, name: str, path: Path) -> bool:
+    def take(self, name: str, path: Path | str) -> bool:
         """Make a local file an object without copying it where it lies on the same disk.
 
         False where the name was taken. Nobody may write to the file afterwards.
         """
         if self.remote:
-            return self.put_if_absent(name, path)
-        target = Path(self.url) / name
+            return self.put_if_absent(name, Path(path))
+        target = f"{self.url}/{name}"
         with self._explained(name):
             try:
                 try:
                     os.link(path, target)
                 except FileNotFoundError:
-                    target.parent.mkdir(parents=True, exist_ok=True)
+                    Path(target).parent.mkdir(parents=True, exist_ok=True)
                     os.link(path, target)
             except FileExistsError:
                 return False
             except OSError:  # another disk, or a file system without hard links
-                return self._copied(name, path)
+                return self._copied(name, Path(path))
         return True
 
     def replace(self, name: str, data: bytes) -> None:

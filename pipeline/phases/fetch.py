@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import operator
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -130,13 +131,13 @@ class FetchJob(SimpleJob):
         one = Round(client, queue.hosts, round_, pace, limits, folder, ended)
         return await one.run(queue.rows)
 
-    async def _ended(self, notes: BinaryIO | None, part: str, row: Row, body: Path | None) -> None:
+    async def _ended(self, notes: BinaryIO | None, part: str, row: Row, body: str | None) -> None:
         if notes is None:
             await asyncio.to_thread(self._keep, notes, part, row, body)
         else:  # a link and a short write: a thread would cost more than they do
             self._keep(notes, part, row, body)
 
-    def _keep(self, notes: BinaryIO | None, part: str, row: Row, body: Path | None) -> None:
+    def _keep(self, notes: BinaryIO | None, part: str, row: Row, body: str | None) -> None:
         """The body first: what is noted as fetched is there."""
         if body is not None:
             self.store.take(body_name(self.key, row.sha256), body)
@@ -158,11 +159,12 @@ class FetchJob(SimpleJob):
 
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(Row))
+_VALUES = operator.attrgetter(*_FIELDS)
 
 
 def _flat(row: Row) -> dict[str, object]:
     """A row as plain values; none of its fields holds another record."""
-    return {name: getattr(row, name) for name in _FIELDS}
+    return dict(zip(_FIELDS, _VALUES(row), strict=True))
 
 
 def _notes_name(key: str, part: str) -> str:

@@ -88,7 +88,7 @@ def test_a_busy_host_is_left_alone_as_long_as_it_says_and_longer_each_time() -> 
 
 
 def test_while_no_answer_has_begun_nobody_else_asks() -> None:
-    one = Host(PaceSettings(delay=0.0, patience=0.0, concurrency=3))
+    one = Host(PaceSettings(delay=0.001, patience=0.0, concurrency=3))
 
     async def work() -> None:
         first = await one.turn()
@@ -99,6 +99,25 @@ def test_while_no_answer_has_begun_nobody_else_asks() -> None:
         await asyncio.wait_for(second, 1.0)  # the first one's body may still be coming
         second.result().done()
         first.done()
+
+    asyncio.run(work())
+
+
+def test_where_no_gap_is_to_be_kept_so_many_ask_at_once_as_may() -> None:
+    one = Host(PaceSettings(delay=0.0, patience=0.0, concurrency=2))
+
+    async def work() -> None:
+        first, second = await one.turn(), await one.turn()
+        third = asyncio.create_task(one.turn())
+        await asyncio.sleep(0.02)
+        assert not third.done()
+        first.answered(0.0)
+        first.done()
+        (await asyncio.wait_for(third, 1.0)).done()
+        second.done()
+        one.ask(30.0)  # robots.txt was read meanwhile
+        (await one.turn()).done()
+        assert one.wait() > 29
 
     asyncio.run(work())
 

@@ -15,7 +15,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from transforms.gather.web import addresses
 from transforms.gather.web.bodies import Body
@@ -30,6 +30,7 @@ MAX_HEADERS = 64 * 1024  # bytes of all header lines
 MAX_RETRY_AFTER = 24 * 3600.0  # seconds; longer ones are taken as this
 ACCEPT_ENCODING = "gzip, deflate, br, zstd"
 READ = 1 << 16
+HEAD = 8_192  # bytes of a body that an answer carries: they tell what it is
 
 Permit = Callable[[Url], Awaitable[None]]  # raises FetchError where a hop must not be asked for
 Answered = Callable[[Url, float], None]  # a hop's server has answered, after so many seconds
@@ -57,6 +58,9 @@ class Known:
     last_modified: str = ""
 
 
+Bytes: TypeAlias = bytes  # `Answer` has a field of that name
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
     """A URL that was fetched, or that has not changed since it was (`unchanged`)."""
@@ -69,6 +73,7 @@ class Answer:
     received: int = 0  # on the wire, over all resumptions
     sha256: str = ""
     unchanged: bool = False
+    head: Bytes = b""  # the first `HEAD` bytes of the body
 
     def header(self, name: str) -> str:
         """The first value of a header; empty where there is none."""
@@ -128,7 +133,7 @@ class Client:
     async def fetch(
         self,
         url: Url,
-        path: Path,
+        path: Path | str,
         permit: Permit,
         *,
         known: Known | None = None,
@@ -143,7 +148,7 @@ class Client:
         bounds = limits or self._limits
         try:
             async with asyncio.timeout(bounds.total) as deadline:
-                with path.open("wb") as file:
+                with open(path, "wb") as file:
                     waiting = _off_the_clock(permit, deadline)
                     return await self._followed(
                         url, file, waiting, known or Known(), bounds, answered, span
@@ -252,7 +257,7 @@ class _Fetch:
         if self._file.tell():
             self._file.seek(0)
             self._file.truncate()
-        self._hash = hashlib.sha256()
+        self._hash, self._head = hashlib.sha256(), b""
         self._body = Body(coding, self.bounds.max_bytes, self.bounds.max_ratio)
         self._coding = coding
 
@@ -311,7 +316,8 @@ class _Fetch:
         elif status == 200:
             self._status = status
             self._headers = tuple(response.headers.items())
-            self._fresh(coding)
+            if self.begun or coding:
+                self._fresh(coding)
         else:
             raise of_status(status, retry)
         self._announced(response)
@@ -345,6 +351,8 @@ class _Fetch:
             received += len(data)
             self._received += len(data)
             for piece in self._body.feed(data):
+                if len(self._head) < HEAD:
+                    self._head += piece[: HEAD - len(self._head)]
                 self._hash.update(piece)
                 self._file.write(piece)
             elapsed = time.monotonic() - began
@@ -371,6 +379,7 @@ class _Fetch:
             received=self._received,
             sha256="" if self._unchanged else self._hash.hexdigest(),
             unchanged=self._unchanged,
+            head=self._head,
         )
 
 

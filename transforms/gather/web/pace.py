@@ -2,8 +2,10 @@
 
 A gap counts from when a host's answer began, not from when it was asked: the host has then surely
 seen the request, so it never sees two of them closer together than the gap, whatever the network
-does. While an answer has not begun, the host is not asked again. Slow answers widen the gap, as
-they are the first sign of a strained server; 429 and 503 pause the host for as long as it asks.
+does. While an answer has not begun, the host is not asked again, unless there is no gap to keep
+(none set, none asked for, none for slow answers): then only their number is bounded. Slow answers
+widen the gap, as they are the first sign of a strained server; 429 and 503 pause the host for as
+long as it asks.
 """
 
 import asyncio
@@ -65,6 +67,8 @@ class Host:
         except BaseException:
             turn.done()
             raise
+        if not (self._asked or self._settings.delay or self._settings.patience):
+            turn.asked()
         return turn
 
     def _answered(self, latency: float) -> None:
@@ -90,19 +94,22 @@ class Turn:
     def __init__(self, host: Host) -> None:
         self._host, self._asking, self._open = host, True, True
 
+    def asked(self) -> None:
+        """Others may be asked before this one's answer begins."""
+        self._asking = False
+        self._host._asking.release()
+
     def answered(self, latency: float) -> None:
         """The answer has begun, after so many seconds: others may be asked after the gap."""
         if self._asking:
-            self._asking = False
             self._host._answered(latency)
-            self._host._asking.release()
+            self.asked()
 
     def done(self) -> None:
         """The body has ended, or there was none."""
         if self._asking:  # no answer began: what was sent may have arrived all the same
-            self._asking = False
             self._host._ready = self._host._clock() + self._host.gap
-            self._host._asking.release()
+            self.asked()
         if self._open:
             self._open = False
             self._host._open.release()

@@ -7,8 +7,10 @@ failure that may pass is tried again within the round where time allows, else in
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
+import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -16,14 +18,13 @@ from typing import Any
 
 from transforms.gather.sniff import begins_like_audio
 from transforms.gather.web import optout
-from transforms.gather.web.client import MAX_REDIRECTS, Answer, Client, Known, Limits
+from transforms.gather.web.client import HEAD, MAX_REDIRECTS, Answer, Client, Known, Limits
 from transforms.gather.web.failures import FetchError
 from transforms.gather.web.frontier import REFUSALS, Row, host_of, span_of
 from transforms.gather.web.pace import Host, PaceSettings, Turn
 from transforms.gather.web.permission import Declared, Permission
 from transforms.gather.web.urls import Url, of_canonical
 
-HEAD = 8_192  # bytes that tell what a body is
 SMALL = Limits(
     connect=10.0,
     total=60.0,
@@ -66,7 +67,7 @@ class OutOfTime(Exception):
 
 
 # Takes a URL's new row, and the file with its body where there is one. The file may be moved away.
-Ended = Callable[[Row, Path | None], Awaitable[None]]
+Ended = Callable[[Row, str | None], Awaitable[None]]
 
 
 class Round:
@@ -85,7 +86,7 @@ class Round:
         self._client, self._settings, self._limits = client, settings, limits
         self._hosts = {host: Host(pace) for host in hosts}
         self._concurrency = pace.concurrency
-        self._folder, self._ended = folder, ended
+        self._folder, self._ended = str(folder), ended
         self._until = time.monotonic() + settings.seconds
         self._permission = Permission(
             self._small,
@@ -106,15 +107,14 @@ class Round:
             raise ValueError(f"hosts {unknown} are not of this round's group")
         found: dict[str, Row] = {}
         workers = []
-        for rows in by_host.values():
-            waiting = iter(rows)
-            workers += [self._work(waiting, found) for _ in range(self._concurrency)]
+        for name, rows in by_host.items():
+            waiting, host = iter(rows), self._hosts[name]
+            workers += [self._work(host, waiting, found) for _ in range(self._concurrency)]
         await asyncio.gather(*workers)
         return [found.get(row.id, row) for row in queue]
 
-    async def _work(self, rows: Any, found: dict[str, Row]) -> None:
+    async def _work(self, host: Host, rows: Any, found: dict[str, Row]) -> None:
         for row in rows:
-            host = self._hosts[host_of(row)]
             if time.monotonic() + max(host.wait(), 0.0) >= self._until:
                 return  # the rest of this host's queue is for a later round
             path = self._file()
@@ -123,18 +123,19 @@ class Round:
                 kept = path if after.state == "done" else None
                 await self._ended(after, kept)
             finally:
-                path.unlink(missing_ok=True)
+                _gone(path)
 
-    def _file(self) -> Path:
+    def _file(self) -> str:
         self._number += 1
-        return self._folder / f"body-{self._number}"
+        return f"{self._folder}/body-{self._number}"
 
-    async def _visited(self, row: Row, path: Path) -> Row:
+    async def _visited(self, row: Row, path: str) -> Row:
         """Ask for one URL until it ends, or has to wait for a later round."""
         began = int(time.time())
         while True:
             try:
-                row = await self._once(row, path)
+                answer = await self._once(row, path)
+                return self._judged(row, answer, path, began)
             except Elsewhere as error:
                 row = _moved(row, error.url)
             except OutOfTime as error:  # not an attempt: nothing was asked
@@ -147,7 +148,7 @@ class Round:
                     continue
             return dataclasses.replace(row, began=began, ended=int(time.time()))
 
-    async def _once(self, row: Row, path: Path) -> Row:
+    async def _once(self, row: Row, path: str) -> Answer:
         row_url = of_canonical(row.url)
         known = Known(etag=row.etag, last_modified=row.last_modified) if row.sha256 else Known()
         turns: list[Turn] = []
@@ -183,7 +184,7 @@ class Round:
             for turn in turns:
                 turn.done()
         self._hosts[row_url.host].fine()
-        return self._judged(row, answer, path)
+        return answer
 
     async def _turn(self, url: Url) -> Turn:
         """The next turn at a URL's host. Raises `OutOfTime` where it comes after the round."""
@@ -198,7 +199,7 @@ class Round:
             self._heeded[url.host] = declared
             self._hosts[url.host].ask(declared.robots.delay(self._settings.agent))
 
-    def _judged(self, row: Row, answer: Answer, path: Path) -> Row:
+    def _judged(self, row: Row, answer: Answer, path: str, began: int) -> Row:
         """The row of an answer: done, unchanged, or refused for what the answer says."""
         told: dict[str, Any] = {
             "attempts": row.attempts + 1,
@@ -208,6 +209,8 @@ class Round:
             "reason": "",
             "detail": "",
             "not_before": 0,
+            "began": began,
+            "ended": int(time.time()),
         }
         if self._settings.obey_reservations:
             signal = optout.of_headers(answer.headers, self._settings.agent)
@@ -218,12 +221,9 @@ class Round:
                 raise FetchError("bad_answer", "HTTP 304, which nothing was asked for", 304)
             return dataclasses.replace(row, state="unchanged", **told)
         kind = answer.header("content-type")
-        with path.open("rb") as file:
-            head = file.read(HEAD)
-            if _is_page(head, kind):
-                head += file.read(optout.HEAD - HEAD)
+        head = answer.head
         if self._settings.obey_reservations and _is_page(head, kind):
-            signal = optout.of_page(head, self._settings.agent)
+            signal = optout.of_page(_beginning(path, optout.HEAD), self._settings.agent)
             if signal is not None:
                 return _refused(dataclasses.replace(row, **told), FetchError("opt_out", signal))
         if not head:
@@ -282,7 +282,7 @@ class Round:
 
         try:
             answer = await self._client.fetch(url, path, permit, limits=SMALL, answered=answered)
-            return answer.status, path.read_bytes()
+            return answer.status, _beginning(path, SMALL.max_bytes)
         except Elsewhere:
             return 404, b""
         except FetchError as error:
@@ -293,12 +293,22 @@ class Round:
             if error.code in ("redirects", "redirect_scheme"):
                 return 404, b""  # RFC 9309, 2.3.1.2
             if error.code in ("too_large", "bomb"):
-                return 200, path.read_bytes()[: SMALL.max_bytes]
+                return 200, _beginning(path, SMALL.max_bytes)
             return error.status, b""
         finally:
             for turn in turns:
                 turn.done()
-            path.unlink(missing_ok=True)
+            _gone(path)
+
+
+def _beginning(path: str, most: int) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(most)
+
+
+def _gone(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _refused(row: Row, error: FetchError) -> Row:
