@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a plain ASCII terminal gets "?", not an error
     given = list(sys.argv[1:] if argv is None else argv)
     chosen = given[0] if given and given[0] in COMMANDS else None
-    if chosen == "curate" and not {"-h", "--help"} & set(given):
+    if chosen == "curate" and not {"-h", "--help"} & set(given) and _direct(given):
         nursery.begin()
     arguments = parser(chosen).parse_args(given)
     signal.signal(signal.SIGTERM, _terminate)
@@ -73,10 +73,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _run(command, arguments)
 
 
+def _direct(given: Sequence[str]) -> bool:
+    """Whether this machine's own workers will be needed, before anything is parsed."""
+    if "--runner" not in given:
+        return not any(one.startswith("--runner=") and one != "--runner=direct" for one in given)
+    return given[given.index("--runner") + 1 :][:1] == ["direct"]
+
+
 def _run(command: Any, arguments: argparse.Namespace) -> int:
     """A command with every way in which it may end."""
     from pipeline.commands.curate import how_to_go_on
     from pipeline.locks import PhaseBusyError
+    from pipeline.runners.engine import EngineError
     from pipeline.supervise import RunFailedError
     from pipeline.work import ConservationError
     from schemas.settings import SettingsError
@@ -85,7 +93,7 @@ def _run(command: Any, arguments: argparse.Namespace) -> int:
 
     try:
         return int(command.run(arguments))
-    except (SettingsError, DataError) as error:
+    except (SettingsError, DataError, EngineError) as error:
         return _say(str(error), 2)
     except PhaseBusyError as error:
         return _say(str(error), 3)

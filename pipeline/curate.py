@@ -55,6 +55,8 @@ from pipeline.phases.select import (
 from pipeline.phases.shards import ShardJob, entry_of, plan_stream, reuse
 from pipeline.phases.synthesize import SynthesizeJob
 from pipeline.recipe import Recipe
+from pipeline.runners.engine import Engine, engine_of, refuse_unreachable
+from pipeline.runners.submit import Submitted
 from pipeline.simple import SimpleJob
 from pipeline.supervise import Workers
 from pipeline.work import ConservationError
@@ -86,6 +88,7 @@ class Options:
     rehash: bool = False
     scratch: str | None = None
     runner: str = "direct"
+    beam: str = ""  # options for another runner than direct, as a shell would split them
     kind: str | None = None  # of DATA; None: by what it is
     max_failures: MaxFailures = USUAL
     refetch: bool = False  # ask for URLs again, which servers may answer by "unchanged"
@@ -140,7 +143,7 @@ class Curator:
         self.counters: dict[str, int] = {}
         self._observe = observe
         self._breaker = Breaker(options.max_failures, options.out)
-        self._workers = Workers(self._tell)
+        self._workers: Workers | Submitted = _workers_of(options, recipe, self.run_id, self._tell)
         self._asked: set[str] = set()  # URLs that this run has asked for, over all streams
 
     def _tell(self, kind: str, value: Any) -> None:
@@ -504,6 +507,21 @@ class Curator:
         todo = [part for part in parts if not reuse(self.store, key, part)]
         self._work("compose", key, ShardJob(form=form, **self._common(key)), todo)
         return key, tuple(entry_of(self.store, key, part) for part in parts)
+
+
+def engine_for(options: Options, recipe: Recipe, run: str = "") -> Engine:
+    """The engine that a run asks for. Raises `EngineError` where it cannot run it."""
+    hinted = [name for name in sorted(recipe.resources) if "accelerator" in recipe.hints(name)]
+    engine = engine_of(options.runner, options.beam, options.out, options.workers, run, hinted)
+    refuse_unreachable(engine, options.data, options.out)
+    return engine
+
+
+def _workers_of(
+    options: Options, recipe: Recipe, run: str, observe: Observe
+) -> Workers | Submitted:
+    engine = engine_for(options, recipe, run)
+    return Workers(observe) if engine.direct else Submitted(engine, observe)
 
 
 def target_of(options: Options, members: Sequence[Member]) -> float:

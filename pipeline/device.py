@@ -103,3 +103,15 @@ def require(expected: str) -> None:
             "mixing them would mix results. Run all workers of a phase on one kind of machine, "
             "or plan on this one"
         )
+
+
+def require_pinned() -> None:
+    """Refuse to work in a process that was not started with the pins: its libraries may already
+    have chosen other kernels, or more threads."""
+    wrong = sorted(name for name, value in pins().items() if os.environ.get(name) != value)
+    if wrong:
+        raise DeviceClassError(
+            f"this worker was started without {', '.join(wrong[:3])}, so its results may be "
+            "others. Start workers by `python -m pipeline.runners.pool`, or containers by the "
+            "entry point of containers/"
+        )

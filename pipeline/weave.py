@@ -30,6 +30,7 @@ from pipeline.near import remove_folder
 from pipeline.parts import Part
 from pipeline.phases import select
 from pipeline.phases.select import SelectJob
+from pipeline.runners import dealt, reported
 from pipeline.simple import SimpleJob
 from pipeline.work import Job, Notify, Work, admit, close_part, open_part, run_step
 from transforms.step import Grouping, Step
@@ -59,11 +60,18 @@ def first_failure() -> BaseException | None:
 
 
 @contextlib.contextmanager
-def _noted() -> Iterator[None]:
+def _noted(job: Job | SimpleJob | None = None) -> Iterator[None]:
+    """Remember what is raised; with a job, in OUT, where the driver is another process."""
     try:
         yield
     except Exception as error:
-        _failures.append(error)
+        if job is None:
+            _failures.append(error)
+            raise
+        try:
+            reported.report(job, error)
+        finally:
+            _turn.give()
         raise
 
 
@@ -96,6 +104,45 @@ def close_models() -> None:
     _models.clear()
 
 
+class _Turn:
+    """One part at a time in a process: an engine may give it several, in threads, and models and
+    memory are made for one.
+
+    Not a lock around the generator that works on a part: an engine that is told of an error keeps
+    the generator with its trace, and the lock with it.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._thread: int | None = None
+
+    def take(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._thread is None)
+            self._thread = threading.get_ident()
+
+    def give(self) -> None:
+        """Let the next one; nothing happens where it is not this thread's."""
+        with self._changed:
+            if self._thread == threading.get_ident():
+                self._thread = None
+                self._changed.notify()
+
+
+_turn = _Turn()
+
+
+def _to_begin(job: Job | SimpleJob, element: Any, remote: bool) -> Any:
+    """The part that an element is, or stands for where the engine is another. Refuses a worker
+    that is of another device class, and work for a run that must stop."""
+    if not remote:
+        return element
+    device.require(job.device)
+    device.require_pinned()
+    reported.stop_if_reported(job)
+    return dealt.part_of(job, element)
+
+
 class _Dealt(beam.DoFn):
     """Parts as they are dealt: the fused transforms work on one before the next is asked for."""
 
@@ -104,13 +151,29 @@ class _Dealt(beam.DoFn):
 
 
 class _Open(beam.DoFn):
-    def __init__(self, job: Job):
-        self.job = job
+    """`remote`: the engine is another; `alone`: this part has a job of its own, and no attempt
+    counts against it but by the driver (`pipeline/runners/submit.py`)."""
 
-    def process(self, part: Part) -> Iterator[str]:
-        for admitted in admit(self.job, part, self._gave_up):
+    def __init__(self, job: Job, remote: bool = False, alone: bool = False):
+        self.job, self.remote, self.alone = job, remote, alone
+
+    def process(self, element: Any) -> Iterator[str]:
+        part: Part = _to_begin(self.job, element, self.remote)
+        if not self.remote:
+            yield from self._parts(part)
+            return
+        _turn.take()
+        try:
+            yield from self._parts(part)
+        finally:
+            _turn.give()
+
+    def _parts(self, part: Part) -> Iterator[str]:
+        gave_up = None if self.remote else self._gave_up
+        admitted_parts = [part] if self.alone else admit(self.job, part, gave_up)
+        for admitted in admitted_parts:
             _tell("begin", admitted.id)
-            with _noted():
+            with _noted(self.job if self.remote else None):
                 work = open_part(self.job, admitted)
             _flying[admitted.id] = work
             try:
@@ -125,18 +188,18 @@ class _Open(beam.DoFn):
 
 
 class _Run(beam.DoFn):
-    def __init__(self, job: Job, step: Step):
-        self.job, self.step = job, step
+    def __init__(self, job: Job, step: Step, remote: bool = False):
+        self.job, self.step, self.remote = job, step, remote
 
     def setup(self) -> None:
-        with _noted():
+        with _noted(self.job if self.remote else None):
             self.model = model_of(self.step)
 
     def process(self, part: str) -> Iterator[str]:
         work = in_flight(part)
         name = f"{self.job.phase}/{self.step.name()}"
         before = [len(root.drops) for root in work.roots]
-        with _noted():
+        with _noted(self.job if self.remote else None):
             tallies = run_step(self.job, self.step, self.model, work)
         count = functools.partial(Metrics.counter, NAMESPACE)
         count(f"{name}/kept").inc(sum(t.items_out for t in tallies))
@@ -154,12 +217,12 @@ class _Run(beam.DoFn):
 
 
 class _Commit(beam.DoFn):
-    def __init__(self, job: Job):
-        self.job = job
+    def __init__(self, job: Job, remote: bool = False):
+        self.job, self.remote = job, remote
 
     def process(self, part: str) -> Iterator[tuple[str, bool]]:
         work = in_flight(part)
-        with _noted():
+        with _noted(self.job if self.remote else None):
             won = self.job.commit(work)
         _tell("outcomes", [of_root(r.member.id, r.drops, r.member.path or "") for r in work.roots])
         Metrics.counter(NAMESPACE, f"{self.job.phase}/commits").inc(int(won))
@@ -168,13 +231,19 @@ class _Commit(beam.DoFn):
 
 
 class _Whole(beam.DoFn):
-    def __init__(self, job: SimpleJob):
-        self.job = job
+    def __init__(self, job: SimpleJob, remote: bool = False):
+        self.job, self.remote = job, remote
 
-    def process(self, part: Any) -> Iterator[str]:
+    def process(self, element: Any) -> Iterator[str]:
+        part = _to_begin(self.job, element, self.remote)
         _tell("begin", part.id)
-        with _noted():
-            outcomes = self.job.run_part(part)
+        if self.remote:
+            _turn.take()
+        try:
+            with _noted(self.job if self.remote else None):
+                outcomes = self.job.run_part(part)
+        finally:
+            _turn.give()
         if outcomes:
             _tell("outcomes", outcomes)
         Metrics.counter(NAMESPACE, f"{self.job.phase}/commits").inc()
@@ -208,11 +277,48 @@ def graph(
         started = started | f"{job.phase}/dealt" >> hinted(_Dealt())
     if isinstance(job, SimpleJob):
         return started | f"{job.phase}/run" >> hinted(_Whole(job))
-    flowing = started | f"{job.phase}/open" >> hinted(_Open(job))
+    return _chained(started, job, hinted)
+
+
+def _chained(
+    started: Any,
+    job: Job,
+    hinted: Callable[[beam.DoFn], Any],
+    remote: bool = False,
+    alone: bool = False,
+) -> Any:
+    flowing = started | f"{job.phase}/open" >> hinted(_Open(job, remote, alone))
     for number, step in enumerate(job.steps):
         label = f"{job.phase}/{number}-{step.name()}"
-        flowing = flowing | label >> hinted(_Run(job, step))
-    return flowing | f"{job.phase}/commit" >> hinted(_Commit(job))
+        flowing = flowing | label >> hinted(_Run(job, step, remote))
+    return flowing | f"{job.phase}/commit" >> hinted(_Commit(job, remote))
+
+
+def spread(
+    pipeline: beam.Pipeline, job: Job | SimpleJob, blocks: Sequence[str], alone: bool = False
+) -> Any:
+    """The same phase for an engine that deals the parts itself: its elements are names.
+
+    `blocks` are what `pipeline.runners.dealt.write` gave. The one shuffle, between the names of
+    parts and the work, lets an engine spread and rebalance them.
+    """
+
+    def hinted(do: beam.DoFn) -> Any:
+        return _hinted(job, beam.ParDo(do))
+
+    created = _hinted(job, beam.Create(list(blocks), reshuffle=False))
+    expanded = _hinted(job, beam.FlatMap(dealt.elements).with_output_types(str))
+    named = pipeline | f"{job.phase}/blocks" >> created | f"{job.phase}/parts" >> expanded
+    spread_out = named | f"{job.phase}/spread" >> _hinted(job, beam.Reshuffle())
+    if isinstance(job, SimpleJob):
+        return spread_out | f"{job.phase}/run" >> hinted(_Whole(job, True))
+    return _chained(spread_out, job, hinted, True, alone)
+
+
+def select_over(job: SelectJob, part: Any, options: Sequence[str]) -> None:
+    """select, its group-bys and partitions dealt by an engine with these options."""
+    each = _each_with(options, False)
+    select.run_select(job, part.blocks, _group_with(options, job), each)
 
 
 def _group_with(options: Sequence[str], job: SelectJob) -> Any:

@@ -13,6 +13,7 @@ from pipeline.progress import Progress
 from pipeline.publish import publish
 from pipeline.recipe import load_recipe
 from pipeline.report.terminal import render_funnel
+from pipeline.runners.engine import NAMES
 from pipeline.summary import summarize
 from schemas.store import Store
 from transforms.gather.web.data import ALL_KINDS
@@ -48,7 +49,17 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--recipe", default="recipes/offline.yaml", help="default: %(default)s")
     parser.add_argument("--out", default="out", help="folder or bucket for results (%(default)s)")
-    parser.add_argument("--runner", default="direct", choices=["direct"], help="the Beam engine")
+    parser.add_argument(
+        "--runner",
+        default="direct",
+        help=f"{', '.join(NAMES)}, or a runner of Beam's by its name (%(default)s)",
+    )
+    parser.add_argument(
+        "--beam",
+        default="",
+        metavar='"--name=value …"',
+        help="options for that runner; what is not given is filled in, as `plan` shows",
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -97,6 +108,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         rehash=getattr(arguments, "rehash", False),
         scratch=arguments.scratch,
         runner=arguments.runner,
+        beam=arguments.beam,
         kind=arguments.kind,
         refetch=getattr(arguments, "refetch", False),
         max_failures=getattr(arguments, "max_failures", USUAL),
