@@ -6,10 +6,11 @@ nothing behind, and hold nothing in memory: ten hours of mono 16 kHz are 1.2 GB 
 """
 
 import bisect
+import contextlib
 import dataclasses
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -111,6 +112,21 @@ class FileSpool(_Closing):
         if file is None or not 0 <= start <= end <= length:
             raise AudioRangeError(f"channel {channel} holds 0..{length}, not {start}..{end}")
         return file.read(start, end)
+
+    @contextlib.contextmanager
+    def relaid(self) -> Iterator["FileSpool"]:
+        """An empty spool, whose samples take the place of these when the block ends well.
+
+        For steps that lay a channel anew from what they read of it (verify, augment).
+        """
+        fresh = FileSpool(self._folder, self._rate, self._cap)
+        try:
+            yield fresh
+        except BaseException:
+            fresh.close()
+            raise
+        self.close()
+        self._files, self._bytes = fresh._files, fresh._bytes
 
     def close(self) -> None:
         for file in self._files.values():

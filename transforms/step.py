@@ -136,6 +136,11 @@ class Step(pydantic.BaseModel):
         """
         return self
 
+    def beside(self, before: "Sequence[Step]") -> Self:
+        """This step in a stream in which these stand before it: for one that does again what one
+        of them did (verify, which has an utterance spoken once more)."""
+        return self
+
     def fingerprint(self) -> Any:
         """What of this step, beyond its settings, changes its results: model files' digests,
         library versions. JSON-able; part of the phase key."""

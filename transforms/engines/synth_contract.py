@@ -24,6 +24,7 @@ class Voice:
     name: str  # as the engine calls it: "en-us+f3"
     language: str  # ISO 639-1 (639-3 where there is none) that it speaks
     accent: str  # what kind of it: "en-us"; the language where nothing is known
+    usual: bool = True  # whether it is drawn where a recipe names no voices
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,7 +127,6 @@ class Synthesizer(Protocol):
     """An engine of the family."""
 
     name: str  # as it stands in a recipe
-    quality: str  # of documents that it speaks: "normal", or "smoke" for a robot's voice
     deterministic: bool  # the same reading gives the same samples, on one device class
     gives_times: bool  # marks are measured
     changes_pitch: bool
@@ -142,6 +142,11 @@ class Synthesizer(Protocol):
     def fingerprint(cls, variant: str, settings: SynthSettings) -> dict[str, str]:
         """What, beyond name and settings, changes the answers. Raises `ModelError` where something
         that the engine needs is missing. Loads no model."""
+        ...
+
+    @classmethod
+    def listed(cls, variant: str, settings: SynthSettings) -> tuple[Voice, ...]:
+        """The voices that there would be, by name. Loads no model; raises `ModelError`."""
         ...
 
     @property

@@ -32,6 +32,7 @@ from transforms.engines.synth_process import ProcessLost, SpeakingProcess
 
 _CHILD = "transforms.engines.synth_espeak_child"
 # Variants that sound like a person of some kind; the wheel's others are whispers and robots.
+ODD = ("en-shaw",)  # another script
 PLAIN = ("", "f1", "f2", "f3", "f4", "f5", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8")
 
 
@@ -50,7 +51,27 @@ def paths() -> tuple[str, str]:
 
 
 @functools.lru_cache(maxsize=4)
-def _listed(library: str, data: str, memory_mb: int) -> dict[str, Any]:
+def _known(
+    library: str, data: str, memory_mb: int
+) -> tuple[int, dict[str, str], tuple[Voice, ...]]:
+    """The library's rate, its own names of voices by ours, and the voices."""
+    told = _told(library, data, memory_mb)
+    variants = [name for name in told["variants"] if " " not in name]
+    identifiers: dict[str, str] = {}
+    voices = []
+    for identifier, tag in sorted((identifier, tag.lower()) for identifier, tag in told["voices"]):
+        if tag in identifiers:
+            continue  # two files of one tag: the first by name
+        for style in ["", *variants]:
+            name = f"{tag}+{style}" if style else tag
+            identifiers[name] = f"{identifier}+{style}" if style else identifier
+            usual = style in PLAIN and tag not in ODD
+            language = language_of(tag)
+            voices.append(Voice(name=name, language=language, accent=tag, usual=usual))
+    return int(told["rate"]), identifiers, tuple(sorted(voices, key=lambda voice: voice.name))
+
+
+def _told(library: str, data: str, memory_mb: int) -> dict[str, Any]:
     """What a process says of itself: its rate, version, voices and variants."""
     process = SpeakingProcess(_CHILD, [library, data, str(memory_mb)])
     try:
@@ -64,7 +85,6 @@ def _listed(library: str, data: str, memory_mb: int) -> dict[str, Any]:
 class Espeak:
     """The engine `espeak-ng`."""
 
-    quality = "smoke"
     deterministic = True
     gives_times = True
     changes_pitch = True
@@ -74,19 +94,7 @@ class Espeak:
         self.name = "espeak-ng"
         self.settings = settings or SynthSettings()
         library, data = paths()
-        told = _listed(library, data, self.settings.memory_mb)
-        self._rate = int(told["rate"])
-        variants = [name for name in told["variants"] if " " not in name]
-        self._identifiers: dict[str, str] = {}
-        voices = []
-        for identifier, tag in sorted(told["voices"]):
-            if tag.lower() in self._identifiers:
-                continue  # two files of one tag: the first by name
-            for style in ["", *variants]:
-                name = f"{tag.lower()}+{style}" if style else tag.lower()
-                self._identifiers[name] = f"{identifier}+{style}" if style else identifier
-                voices.append(Voice(name=name, language=language_of(tag), accent=tag.lower()))
-        self._voices = tuple(sorted(voices, key=lambda voice: voice.name))
+        self._rate, self._identifiers, self._voices = _known(library, data, self.settings.memory_mb)
         arguments = [library, data, str(self.settings.memory_mb)]
         self.process = SpeakingProcess(_CHILD, arguments)
         self.process.start()
@@ -103,6 +111,10 @@ class Espeak:
     def fingerprint(cls, variant: str, settings: SynthSettings) -> dict[str, str]:
         paths()
         return {"espeakng-loader": importlib.metadata.version("espeakng-loader")}
+
+    @classmethod
+    def listed(cls, variant: str, settings: SynthSettings) -> tuple[Voice, ...]:
+        return _known(*paths(), settings.memory_mb)[2]
 
     @property
     def rate(self) -> int:

@@ -1,0 +1,195 @@
+"""One utterance as it will be heard: said in pieces, joined, at one rate and one loudness.
+
+Pieces lose their silent ends, fade in and out for a few milliseconds and are joined with a short
+silence, so that no join clicks. What has no sound, or far too much of it for its text, is refused.
+"""
+
+import dataclasses
+from typing import Protocol
+
+import numpy as np
+
+from schemas.records import TimesOrigin, Word
+from transforms.engines.synthesizer import Manner, Mark, Reading, Unspoken
+from transforms.step import Pcm16
+from transforms.synthesize import levels
+from transforms.synthesize.pieces import pieces
+from transforms.synthesize.word_times import timed
+
+FADE = 0.005  # seconds
+EDGE = 0.03  # seconds of what is quiet that are kept at the ends of a piece
+_FRAME = 0.01  # seconds
+_QUIET = 10 ** (-50 / 20)  # of the peak; below it is silence
+_NOTHING = 10 ** (-60 / 20)  # of full scale; a peak below it is no speech
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Take:
+    """An utterance that was spoken."""
+
+    pcm: Pcm16  # with the pause after it
+    said: str  # what the voice was given
+    words: tuple[Word, ...]  # seconds from its start
+    times: TimesOrigin
+    source_rate: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """An utterance that was not, or not as it should be."""
+
+    reason: str
+    detail: str
+    seconds: float = 0.0  # of audio that is thrown away
+    score: float | None = None
+    threshold: float | None = None
+
+
+class Delivery(Protocol):
+    """The settings that a take is made by (fields of `Speak`)."""
+
+    @property
+    def rate(self) -> int: ...
+    @property
+    def loudness(self) -> float | None: ...
+    @property
+    def max_characters(self) -> int: ...
+    @property
+    def join_pause(self) -> float: ...
+    @property
+    def max_seconds(self) -> float: ...
+    @property
+    def max_seconds_per_character(self) -> float: ...
+    @property
+    def max_silence(self) -> float: ...
+
+
+def take(
+    reading: Reading,
+    settings: Delivery,
+    *,
+    text: str,
+    said: str,
+    voice: str,
+    manner: Manner,
+    pause: float,
+) -> Take | Refusal:
+    """Say `said`, which stands for `text`; `pause` seconds of silence follow."""
+    parts: list[levels.Wave] = []
+    marks: list[Mark] = []
+    at = 0.0  # seconds
+    source_rate = settings.rate
+    for start, end in pieces(said, settings.max_characters):
+        piece = said[start:end]
+        if not piece.strip():
+            continue
+        answer = reading.say(piece, voice, manner)
+        if isinstance(answer, Unspoken):
+            return Refusal(reason=answer.reason, detail=answer.detail, seconds=at)
+        source_rate = answer.rate
+        if at + len(answer.pcm) / answer.rate > settings.max_seconds:
+            return _too_long(at + len(answer.pcm) / answer.rate, settings.max_seconds, "s")
+        wave, cut = _trimmed(_resampled(answer.pcm, answer.rate, settings.rate), settings.rate)
+        if not len(wave):
+            continue
+        if parts:
+            parts.append(np.zeros(round(settings.join_pause * settings.rate), np.float32))
+            at += len(parts[-1]) / settings.rate
+        length = len(wave) / settings.rate
+        marks += [_moved(mark, start, at - cut, at, at + length) for mark in answer.marks]
+        parts.append(_faded(wave, settings.rate))
+        at += length
+    if not parts:
+        return Refusal(reason="silent", detail=f"nothing is heard of {_shown(said)}")
+    wave = np.concatenate(parts)
+    if refusal := _out_of_bounds(wave, said, settings):
+        return refusal
+    if settings.loudness is not None:
+        wave *= np.float32(levels.gain(wave, settings.rate, settings.loudness))
+    words, times = timed(text, said, marks, at)
+    silence = np.zeros(round(pause * settings.rate), np.int16)
+    pcm = np.concatenate([levels.pcm16(wave), silence])
+    return Take(pcm=pcm, said=said, words=words, times=times, source_rate=source_rate)
+
+
+def _too_long(score: float, threshold: float, unit: str) -> Refusal:
+    return Refusal(
+        reason="too_long",
+        detail=f"{score:.2f} {unit}, at most {threshold:g}",
+        score=score,
+        threshold=threshold,
+    )
+
+
+def _out_of_bounds(wave: levels.Wave, said: str, settings: Delivery) -> Refusal | None:
+    """Whether a sound is far too long, or mostly silence."""
+    seconds = len(wave) / settings.rate
+    characters = sum(not character.isspace() for character in said)
+    pace = max(0.0, seconds - 2.0) / characters  # a lone letter is a name of two seconds
+    if pace > settings.max_seconds_per_character:
+        refusal = _too_long(pace, settings.max_seconds_per_character, "s per character")
+        return dataclasses.replace(refusal, seconds=seconds)
+    loud = _loud(wave, settings.rate)
+    silence = 1 - float(loud.mean())
+    if seconds > 2.0 and silence > settings.max_silence:
+        return Refusal(
+            reason="silent",
+            detail=f"{silence:.0%} of {seconds:.1f} s is silence",
+            seconds=seconds,
+            score=silence,
+            threshold=settings.max_silence,
+        )
+    return None
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:39] + "…")
+
+
+def _resampled(pcm: Pcm16, rate: int, wanted: int) -> levels.Wave:
+    """Samples in -1..1 at another rate."""
+    import soxr
+
+    wave = pcm.astype(np.float32) / np.float32(32767)
+    if rate == wanted or not len(wave):
+        return wave
+    out: levels.Wave = soxr.resample(wave, rate, wanted, quality="HQ")
+    return out
+
+
+def _loud(wave: levels.Wave, rate: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which frames of 10 ms are no silence."""
+    size = round(_FRAME * rate)
+    padded = np.pad(np.abs(wave), (0, -len(wave) % size)).reshape(-1, size)
+    peaks = padded.max(axis=1)
+    loud: np.ndarray[tuple[int], np.dtype[np.bool_]] = peaks > max(
+        _NOTHING, _QUIET * float(peaks.max(initial=0.0))
+    )
+    return loud
+
+
+def _trimmed(wave: levels.Wave, rate: int) -> tuple[levels.Wave, float]:
+    """Without its silent ends, and how many seconds were cut off the first one."""
+    loud = np.flatnonzero(_loud(wave, rate))
+    if not len(loud):
+        return wave[:0], 0.0
+    size, edge = round(_FRAME * rate), round(EDGE * rate)
+    first = max(0, int(loud[0]) * size - edge)
+    last = min(len(wave), (int(loud[-1]) + 1) * size + edge)
+    return wave[first:last], first / rate
+
+
+def _faded(wave: levels.Wave, rate: int) -> levels.Wave:
+    """From and to nothing, at both ends."""
+    size = min(round(FADE * rate), len(wave) // 2)
+    ramp = np.sin(np.linspace(0, np.pi / 2, size, endpoint=False, dtype=np.float32)) ** 2
+    out = wave.copy()
+    out[:size] *= ramp
+    out[len(out) - size :] *= ramp[::-1]
+    return out
+
+
+def _moved(mark: Mark, place: int, by: float, first: float, last: float) -> Mark:
+    """A mark of a piece in the text and the time of the utterance."""
+    start, end = (min(max(time + by, first), last) for time in (mark.start, mark.end))
+    return Mark(place=mark.place + place, start=start, end=end)
