@@ -92,8 +92,12 @@ class Decoder(nn.Module):
             if vocabulary.codebooks > 1:
                 sizes = (vocabulary.codebooks, vocabulary.levels, width)
                 self.code_tables, self.code_heads = CodeTables(*sizes), CodeHeads(*sizes)
+            self._further()
         self.to_empty(device="cpu")
         initial_weights(self, seed)
+
+    def _further(self) -> None:
+        """Modules that a kind of decoder has beside these (`trainer.latent.model`)."""
 
     def forward(self, given: Inputs) -> torch.Tensor:
         """Hidden states after the last norm, [packs, length, width]."""

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import pydantic
 from pydantic import Field
 
+from trainer.latent.settings import LatentSettings
+
 HEAD = 64  # dimensions of a head where nothing else is said
 FEW_HEADS = 8  # below this many heads, sharing keys saves nothing worth having
 
@@ -58,6 +60,11 @@ class ModelSettings(pydantic.BaseModel):
         "a dense mask); flex, FlexAttention, which skips what is masked, for GPUs.",
     )
     initial_std: float = Field(0.02, gt=0, description="Of initial weights (Llama).")
+    latent: LatentSettings | None = Field(
+        None,
+        description="Speech in patches, with a patch encoder and decoder around these blocks "
+        "(LST); null: a position each.",
+    )
 
     @pydantic.model_validator(mode="before")
     @classmethod

@@ -20,6 +20,8 @@ class Inputs:
     modality: torch.Tensor  # [packs, length]
     piece: torch.Tensor  # [packs, length]; -1: padding
     place: torch.Tensor  # [packs, length]
+    borders: torch.Tensor | None = None  # [packs, length]; None: nobody cuts patches
+    patch: torch.Tensor | None = None  # [packs, length]; None: not cut yet
 
     @property
     def packs(self) -> int:
@@ -48,7 +50,12 @@ def inputs(batch: Batch, device: torch.device | str = "cpu") -> Inputs:
         modality=one("modality"),
         piece=one("piece"),
         place=one("place"),
+        **{name: one(name) for name in ("borders", "patch") if _all_have(batch, name)},
     )
+
+
+def _all_have(batch: Batch, name: str) -> bool:
+    return all(getattr(pack, name) is not None for pack in batch.packs)
 
 
 def set_indices(
