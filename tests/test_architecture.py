@@ -43,7 +43,10 @@ HEAVY = {
 }
 VAGUE = {"utils", "util", "common", "helpers", "helper", "core", "base", "misc", "tools"}
 # Programs of child processes: they load what they need as they start, and nobody imports them.
-CHILDREN = {"transforms/door_child.py": "transforms.door_child"}
+CHILDREN = {
+    "transforms/door_child.py": "transforms.door_child",
+    "transforms/page_child.py": "transforms.page_child",
+}
 ROOMS = [room for room in MAY_IMPORT if (ROOT / room).is_dir()]
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 STEPS = sorted(registry().items())

@@ -30,13 +30,13 @@ class ChildLost(Exception):
 class Child:
     """One running child and both ends of its talk."""
 
-    def __init__(self, memory_mb: int) -> None:
+    def __init__(self, memory_mb: int, program: str = "transforms.door_child") -> None:
         mine, theirs = socket.socketpair()
         self.questions = mine
         told = [str(os.getpid()), str(memory_mb)]
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-s", "-m", "transforms.door_child", *told],
+                [sys.executable, "-s", "-m", program, *told],
                 stdin=theirs.fileno(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
