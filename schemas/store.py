@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError
 
 _REMOTE = ("gs://", "s3://", "az://", "abfs://", "memory://")
 
@@ -231,6 +231,8 @@ class Store:
                     obstore.copy(self.backend, source, name, overwrite=False)
                 except AlreadyExistsError:
                     return False
+                except NotSupportedError:  # S3 copies unconditionally or not at all
+                    return self.put_if_absent(name, self.get(source))
                 return True
             target = Path(self.url) / name
             target.parent.mkdir(parents=True, exist_ok=True)
