@@ -26,6 +26,7 @@ from schemas.settings import (
 from schemas.yaml_text import write
 from trainer.contrastive.settings import ContrastiveSettings
 from trainer.data_settings import DataSettings
+from trainer.experiments.weighing import WeighingSettings
 from trainer.model_settings import ModelSettings
 from trainer.objectives import LossWeights
 from trainer.orders import Order
@@ -226,6 +227,9 @@ class Config(_Settings):
     text: TextSettings = TextSettings()
     speech: SpeechSettings = SpeechSettings()
     loss: LossWeights = LossWeights()
+    weighing: WeighingSettings | None = Field(
+        None, description="Shares of the sets follow their losses; null: they stay."
+    )
     contrastive: ContrastiveSettings | None = Field(
         None, description="Text and speech of the same content pulled together; null: not."
     )
@@ -253,6 +257,8 @@ class Config(_Settings):
     def _one_model(self) -> Self:
         if (self.model is None) == (self.initial.folder is None):
             raise ValueError("give either model, with sizes, or initial.folder, which has its own")
+        if self.weighing is not None:
+            self.weighing.check(tuple(self.data.sets))
         return self
 
     @pydantic.model_validator(mode="after")

@@ -9,7 +9,7 @@ as floats costs about as much as decoding them.
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,14 @@ import torch
 from schemas.shard import ShardError
 from trainer.data_settings import DataError, DataSettings, SetSettings
 from trainer.encoding import SpeechTokenizer, StoredOnly, TextTokenizer
+from trainer.experiments.inserting import Inserted, Inserter
 from trainer.filling import fill_pack
 from trainer.order import Lost
 from trainer.pack import Batch, Pack, Vocabulary
 from trainer.permuting import permuted
 from trainer.planning import DataState, PackPlan, Planner
 from trainer.set_reader import SetReader
-from trainer.shard_sets import ShardSet, open_sets
+from trainer.shard_sets import ShardSet, open_experiments, open_sets
 
 __all__ = [
     "Data",
@@ -51,6 +52,7 @@ class Given:
     batch: Batch
     state: DataState
     lost: tuple[Lost, ...]
+    inserted: tuple[Inserted, ...] = ()  # of this rank's packs
 
 
 class Data:
@@ -64,8 +66,10 @@ class Data:
         speech: SpeechTokenizer | None,
         rank: int,
         ranks: int,
+        experiments: Sequence[ShardSet] = (),
     ) -> None:
         self.settings = settings
+        self._experiments, self._steps = tuple(experiments), 0
         self._sets, self._text, self._speech = sets, text, speech
         self.rank, self.ranks = rank, ranks
         self.vocabulary = (
@@ -78,7 +82,27 @@ class Data:
                 pad=getattr(speech, "pad", None),
             )
         )
-        self.readers = {one.name: SetReader(one, settings, text, speech) for one in sets}
+        self._open()
+
+    def _open(self) -> None:
+        def of(sets: Sequence[ShardSet]) -> dict[str, SetReader]:
+            run, text, speech = self.settings, self._text, self._speech
+            return {one.name: SetReader(one, run, text, speech) for one in sets}
+
+        self.readers, self.experiments = of(self._sets), of(self._experiments)
+
+    def spread(self, steps: int) -> None:
+        """Say how many steps the run has: experiments are spread over all of them."""
+        self._steps = steps
+
+    def planner(self, state: DataState) -> Planner:
+        """Plans the packs of the run from a state on, experiments among them."""
+        insert = None
+        if self._experiments:
+            if not self._steps:
+                raise RuntimeError("experiments are spread over a run: say its steps, see spread")
+            insert = Inserter(self.settings, self.experiments, self._steps)
+        return Planner(list(self.readers.values()), self.settings, state, insert)
 
     def start(self) -> DataState:
         """The state before the first batch."""
@@ -153,7 +177,7 @@ class Data:
         self, state: DataState, steps: int | None, worker: int, workers: int
     ) -> Iterator[Given]:
         """Every `workers`-th batch, all of them planned."""
-        planner = Planner(list(self.readers.values()), self.settings, state)
+        planner = self.planner(state)
         whole = self.settings.packs
         for number in itertools.count() if steps is None else range(steps):
             plans = planner.step()
@@ -166,24 +190,27 @@ class Data:
         each = self.settings.packs // self.ranks
         packs: list[Pack] = []
         lost: list[Lost] = []
+        inserted: list[Inserted] = []
         for plan in plans[self.rank * each : (self.rank + 1) * each]:
             reader = self.readers[plan.set_name]
-            pack, missing = fill_pack(plan, reader, self.vocabulary, self.settings)
+            pack, missing = fill_pack(
+                plan, reader, self.vocabulary, self.settings, self.experiments
+            )
             packs.append(pack)
+            inserted += plan.inserted
             lost += missing
         step = plans[0].number // self.settings.packs
         if self.settings.permute_audio:
             packs = permuted(packs, self.settings.seed, step)
-        return Given(batch=Batch(step=step, packs=tuple(packs)), state=state, lost=tuple(lost))
+        batch = Batch(step=step, packs=tuple(packs))
+        return Given(batch=batch, state=state, lost=tuple(lost), inserted=tuple(inserted))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "readers": None}
+        return {**self.__dict__, "readers": None, "experiments": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.readers = {
-            one.name: SetReader(one, self.settings, self._text, self._speech) for one in self._sets
-        }
+        self._open()
 
 
 def open_data(
@@ -206,7 +233,8 @@ def open_data(
         raise ValueError("last: keep gives a batch that ranks cannot share evenly; use drop")
     if settings.permute_audio and ranks > 1:
         raise ValueError("permute_audio shuffles the speech of a whole step: it needs one rank")
-    return Data(settings, list(open_sets(settings)), text, speech, rank, ranks)
+    sets, experiments = list(open_sets(settings)), open_experiments(settings)
+    return Data(settings, sets, text, speech, rank, ranks, experiments)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

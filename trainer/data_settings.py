@@ -10,6 +10,7 @@ import pydantic
 from pydantic import Field
 
 from schemas.shard import ShardError
+from trainer.latent.settings import PatchSettings
 from transforms.compose.policies import Policy
 
 
@@ -137,7 +138,7 @@ class SetSettings(_Settings):
 class ExperimentSettings(SetSettings):
     """Documents of a small question, put into a run in place of a little of its data.
 
-    `share`, `epochs`, `weights` and `curriculum` say nothing here.
+    What orders and weighs sets (share, epochs, weights, curriculum) has no meaning here.
     """
 
     times: int = Field(1, ge=1, description="How often each of its documents is shown.")
@@ -148,6 +149,9 @@ class ExperimentSettings(SetSettings):
     def _in_order(self) -> Self:
         if self.begin >= self.end:
             raise ValueError(f"begin {self.begin:g} is not before end {self.end:g}")
+        given = {"share": self.share != 1.0, "epochs": self.epochs, "weights": self.weights}
+        if wrong := [n for n, v in {**given, "curriculum": self.curriculum}.items() if v]:
+            raise ValueError(f"{wrong[0]} has no meaning for an experiment: see times")
         return self
 
 
@@ -204,6 +208,9 @@ class DataSettings(_Settings):
     )
     last: Literal["drop", "keep"] = Field(
         "drop", description="A last batch that is not full: left out, or given (one rank only)."
+    )
+    patches: PatchSettings | None = Field(
+        None, description="Speech cut into patches, for a latent model (LST); null: not."
     )
     text_lead: str = Field(
         " ",

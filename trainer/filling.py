@@ -2,11 +2,12 @@
 
 import dataclasses
 from array import array
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from schemas.shard import ShardError
 from trainer.data_settings import DataSettings, may_skip
-from trainer.drawing import Drawing, Prepared
+from trainer.drawing import Drawing, Part, Prepared
 from trainer.order import Lost
 from trainer.pack import Pack, Vocabulary
 from trainer.planning import PackPlan, PiecePlan
@@ -23,17 +24,25 @@ class _Told(NamedTuple):
 
 
 def fill_pack(
-    plan: PackPlan, reader: SetReader, vocabulary: Vocabulary, run: DataSettings
+    plan: PackPlan,
+    reader: SetReader,
+    vocabulary: Vocabulary,
+    run: DataSettings,
+    experiments: Mapping[str, SetReader] | None = None,
 ) -> tuple[Pack, tuple[Lost, ...]]:
     """The pack of a plan, and what it lost. Raises `ShardError` for what cannot be read, unless
-    `on_bad_shard` is skip: then the piece is left out and its room is padding."""
-    sheet = Sheet(run.length, vocabulary)
+    `on_bad_shard` is skip: then the piece is left out and its room is padding. What an experiment
+    inserts is never left out."""
+    of_set = reader
+    sheet = Sheet(run.length, vocabulary, run.patches is not None)
     lost = list(plan.lost)
     documents: list[str] = []
+    sources: list[str] = []
     chunks: list[tuple[int, int]] = []
     seconds, words, withheld = 0.0, 0, 0
     for piece in plan.pieces:
         sheet.begin()
+        reader = (experiments or {})[piece.source] if piece.source else of_set
         try:
             prepared = reader.prepared(piece.drawn)
             drawing = reader.drawing(piece.drawn)
@@ -41,12 +50,13 @@ def fill_pack(
             if told is None:
                 told = _drawn(sheet, reader, drawing, prepared, piece)
         except ShardError as error:
-            if not may_skip(error, run.on_bad_shard):
+            if piece.source or not may_skip(error, run.on_bad_shard):
                 raise
             sheet.drop()
             lost.append(_lost(reader, piece, error))
             continue
         documents.append(prepared.id)
+        sources.append(piece.source)
         chunks.append(prepared.fine(piece.first, piece.last))
         seconds += told.seconds
         words += told.words
@@ -60,6 +70,7 @@ def fill_pack(
         seconds=seconds,
         words=words,
         withheld=withheld,
+        experiments=tuple(sources) if any(sources) else (),
     )
     return pack, tuple(lost)
 
@@ -75,6 +86,7 @@ def _chunks(
     if sides is None:
         return None
     spoken, written, ids = drawing.measures(prepared)
+    rooms = drawing.rooms(prepared)
     hides = prepared.kind == "both" and not drawing.repeats
     runs: list[tuple[int, int]] = []
     before, words, withheld = "", 0, 0
@@ -102,13 +114,16 @@ def _chunks(
                 continue
             if going_on and runs[-1][1] == first:
                 runs[-1] = (runs[-1][0], last)
-                sheet.more_speech(positions)
+                sheet.more_speech(positions, rooms[place])
             else:
                 runs.append((first, last))
-                sheet.speech(positions)
+                sheet.speech(positions, rooms[place])
     sheet.marker("end")
     _check(sheet, prepared, piece)
-    sheet.end(piece.positions, reader.runs(piece.drawn, prepared, runs))
+    parts = [
+        Part(chunk, 0, prepared.positions[chunk]) for run in runs for chunk in range(*run)
+    ]  # fmt: skip
+    sheet.end(reader.runs(piece.drawn, prepared, runs), drawing.borders(prepared, parts))
     return _Told(sum(seconds), words, withheld)
 
 
@@ -128,11 +143,11 @@ def _drawn(
             sheet.text(len(one.ids), array("i", one.ids).tobytes())
             continue
         for found in codes[used : used + len(one.parts)]:
-            sheet.speech(len(found))
+            sheet.speech(len(found), drawing.room(len(found)))
         used += len(one.parts)
     sheet.marker("end")
     _check(sheet, prepared, piece)
-    sheet.end(piece.positions, codes)
+    sheet.end(codes, drawing.borders(prepared, parts))
     return _Told(
         sum(one.seconds for one in shown),
         sum(one.words for one in shown),
@@ -141,11 +156,11 @@ def _drawn(
 
 
 def _check(sheet: Sheet, prepared: Prepared, piece: PiecePlan) -> None:
-    positions = sheet.positions()
-    if positions != piece.positions:
+    room = sheet.room()
+    if room != piece.positions:
         raise RuntimeError(
             f"document {prepared.id}[{piece.first}:{piece.last}] was planned as "
-            f"{piece.positions} positions and has {positions}: a tokenizer gives "
+            f"{piece.positions} positions and has {room}: a tokenizer gives "
             "different answers for the same text"
         )
 

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from trainer.config import Config
 from trainer.contrastive.settings import passes
 from trainer.data import DataState, Given
 from trainer.distributed import Ranks
+from trainer.experiments.weighing import Seen, Weigh, exponentiated, normalised
 from trainer.failures import (
     BusyError,
     ChangedError,
@@ -95,13 +96,16 @@ def train(
     at: Mapping[int, Evaluation] | None = None,
     until: int | None = None,
     on_line: Callable[[Mapping[str, Any]], None] | None = None,
+    weigh: Weigh | None = None,
 ) -> Result:
     """Train until `config.stop`, from the newest checkpoint in OUT where there is one.
 
     `at`: evaluations by number of updates done (0: before the first); each gets the model in eval
     mode without gradients, and its answer (JSON, or None) is logged and kept. They change nothing
     of the training; those before a resumed step are read from the log. `until`: save and pause
-    after this many updates. `on_line` sees each line of the log that reports steps.
+    after this many updates. `on_line` sees each line of the log that reports steps. `weigh` stands
+    in the place of the built-in update of `config.weighing`, which says when it is asked; it must
+    be a pure function, the same on all ranks.
 
     Raises `ChangedError` for a resumed run with other settings unless `allow_changes`;
     `DivergedError`; `CheckpointError`; `ShardError` for data; `SetupError` where OUT has
@@ -115,7 +119,7 @@ def train(
         devices = [group.device] if group.device.type == "cuda" else []
         stack.enter_context(torch.random.fork_rng(devices=devices))
         stack.enter_context(guards.locked(out, group))
-        run = _Run(config, out, group, resume, allow_changes)
+        run = _Run(config, out, group, resume, allow_changes, weigh)
         stack.callback(run.journal.close)
         stopping = stack.enter_context(guards.signals())
         return run.go(dict(at or {}), until, on_line, stopping)
@@ -125,7 +129,13 @@ class _Run:
     """A run that is set up: everything that `go` moves forward."""
 
     def __init__(
-        self, config: Config, out: Path, group: Ranks, resume: bool, allow_changes: bool
+        self,
+        config: Config,
+        out: Path,
+        group: Ranks,
+        resume: bool,
+        allow_changes: bool,
+        weigh: Weigh | None = None,
     ) -> None:
         self.config, self.out, self.group = config, out, group
         begun = begin(config, out, group, resume, allow_changes)
@@ -133,10 +143,16 @@ class _Run:
         self.cost = self.decoder.flops_per_position(config.data.length)
         self.cost *= passes(config.contrastive, config.data)
         self.steps = _steps(config, self.cost)
+        self.opened.data.spread(self.steps)
         self.stepper = Stepper(config, begun.decoder, group)
         self.step, self.flops = 0, 0.0
         self.data_state = self.opened.data.start()
         self.totals: dict[str, float] = {}
+        shares = {name: one.share for name, one in config.data.sets.items()}
+        self.weighing = config.weighing
+        if self.weighing is not None:
+            self.seen = Seen(self.stepper.names, self.weighing.loss)
+            self.weigh = weigh or exponentiated(self.weighing, shares)
         if begun.path is not None:
             self._load(begun.path, begun.saved)
         self.last_saved = self.step if begun.path is not None else None
@@ -163,13 +179,7 @@ class _Run:
         if self.step == 0 and 0 in at:
             evaluations[0] = self._evaluate(at[0])
         last: Mapping[str, Any] = {}
-        compute = self.config.compute
-        batches = self.opened.data.batches(
-            self.data_state,
-            steps=max(end - self.step, 0),
-            workers=compute.workers,
-            prefetch=compute.prefetch,
-        )
+        batches = self._batches(end)
         stopped = "done" if self.step >= self.steps or end == self.steps else "paused"
         while self.step < end:
             begun = time.perf_counter()
@@ -206,8 +216,42 @@ class _Run:
             evaluations=evaluations,
         )
 
+    def _batches(self, end: int) -> Iterator[Given]:
+        """Up to step `end`; read anew wherever weights may have changed, as the state then says."""
+        compute = self.config.compute
+        while self.step < end:
+            last = end
+            if self.weighing is not None:
+                every = self.weighing.every
+                last = min(end, (self.step // every + 1) * every)
+            yield from self.opened.data.batches(
+                self.data_state,
+                steps=last - self.step,
+                workers=compute.workers,
+                prefetch=compute.prefetch,
+            )
+            if self.step < last:
+                return  # the data ended
+
+    def _reweigh(self, done: meter.Step) -> None:
+        """Note a step's losses, and change the weights where it is time to."""
+        if self.weighing is None:
+            return
+        self.seen.add(done.sums, done.numbers)
+        if self.step % self.weighing.every:
+            return
+        shares = {name: one.share for name, one in self.config.data.sets.items()}
+        before = normalised(dict(self.data_state.weights) or shares)
+        losses = self.seen.losses()
+        weights = normalised(self.weigh(self.step, losses, before))
+        self.data_state = self.data_state.reweighted(weights)
+        self.journal.put(
+            "weights", self.step, pack=self.data_state.pack, weights=weights, losses=losses
+        )
+        self.seen = Seen(self.stepper.names, self.weighing.loss)
+
     def _update(self, given: Given, begun: float, waited: float, stop: bool) -> Taken:
-        extra = [float(stop), float(len(given.lost))]
+        extra = [float(stop), float(len(given.lost)), float(len(given.inserted))]
         try:
             taken = self.stepper(given.batch, self.step, self.steps, extra)
         except WrongNumbers as wrong:
@@ -217,7 +261,12 @@ class _Run:
             for rows in self.group.gather([dataclasses.asdict(one) for one in given.lost]):
                 for row in rows:
                     self.journal.put("lost", self.step, **row)
+        if taken.extra[2]:
+            for rows in self.group.gather([dataclasses.asdict(one) for one in given.inserted]):
+                for row in rows:
+                    self.journal.put("inserted", **row)
         self.data_state = given.state
+        self._reweigh(taken.done)
         self.totals = meter.added(self.totals, taken.done)
         flops = meter.flops(self.decoder, taken.done, self.config.data.length, taken.again)
         self.flops += flops
@@ -325,6 +374,8 @@ class _Run:
             "updates": optimizer.updates(self.decoder, stepper.optimizer),
             "ranks": self.group.count,
         }
+        if self.weighing is not None:
+            state["weighing"] = self.seen.as_json()
         begun = time.perf_counter()
         folder, keep = self.out / CHECKPOINTS, self.config.checkpoint.keep
         checkpoint.save(folder, self.step, tensors, state, self.group, keep)
@@ -339,6 +390,8 @@ class _Run:
             self.totals = {str(name): float(value) for name, value in saved["totals"].items()}
             self.flops = float(saved["flops"])
             state = saved["data"]
+            if self.weighing is not None and "weighing" in saved:
+                self.seen.load(saved["weighing"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"{path}: its state is not ours: {error!r}") from error
         self.data_state = DataState.of_json(state)

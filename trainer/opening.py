@@ -51,6 +51,8 @@ def opened(config: Config, out: Path, group: Ranks, *, again: bool) -> Opened:
     if speech is not None:
         facts["speech tokenizer"] = speech.digest
     facts |= {f"shards of set {one.name}": _digest(one) for one in sets}
+    for name, reader in sorted(data.experiments.items()):
+        facts[f"shards of experiment {name}"] = _digest(reader.shards)
     return Opened(data=data, text=text, speech=speech, facts=facts)
 
 

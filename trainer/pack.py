@@ -76,6 +76,7 @@ class Pack:
     seconds: float  # of speech heard
     words: int  # of text read
     withheld: int  # positions of the other sides, which this draw does not show
+    experiments: tuple[str, ...] = ()  # by piece: what inserted it, "" for none; (): no piece was
     # where chunks, words and silences begin, uint8 [length] (`trainer.latent.patching`); None:
     # nobody cuts patches
     borders: npt.NDArray[np.uint8] | None = None

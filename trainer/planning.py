@@ -9,8 +9,8 @@ set again.
 import dataclasses
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from schemas.shard import ShardError
 from trainer.data_settings import DataError, DataSettings, may_skip
@@ -29,6 +29,7 @@ class PiecePlan(NamedTuple):
     first: int
     last: int
     positions: int
+    source: str = ""  # the experiment it is of; "": the set of its pack
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +38,12 @@ class PackPlan:
     number: int
     pieces: tuple[PiecePlan, ...]
     lost: tuple[Lost, ...]  # what planning its block left out; with the first pack of the block
+    inserted: tuple[Any, ...] = ()  # `experiments.inserting.Inserted`, of pieces with a source
+
+
+Pieces: TypeAlias = tuple[PiecePlan, ...]
+# of a pack's number, its set and its pieces: the pieces it is to have, and what was inserted
+Insert: TypeAlias = Callable[[int, SetReader, Pieces], tuple[Pieces, tuple[Any, ...]]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,9 +73,18 @@ class DataState:
 
     pack: int = 0  # packs given so far, over all ranks
     sets: tuple[tuple[str, SetState], ...] = ()
+    weights: tuple[tuple[str, float], ...] = ()  # of the sets, where they were changed; (): shares
+
+    def reweighted(self, weights: Mapping[str, float]) -> "DataState":
+        """The state from which on packs are dealt by other weights: a mixture of its own."""
+        if not self.sets or set(weights) != {name for name, _ in self.sets}:
+            raise ValueError(f"weights of {sorted(weights)} for sets {[n for n, _ in self.sets]}")
+        sets = tuple((name, dataclasses.replace(one, turns=0)) for name, one in self.sets)
+        return DataState(pack=self.pack, sets=sets, weights=tuple(sorted(weights.items())))
 
     def as_json(self) -> dict[str, Any]:
-        return {"pack": self.pack, "sets": {n: dataclasses.asdict(s) for n, s in self.sets}}
+        found = {"pack": self.pack, "sets": {n: dataclasses.asdict(s) for n, s in self.sets}}
+        return found | ({"weights": dict(self.weights)} if self.weights else {})
 
     @staticmethod
     def of_json(value: Mapping[str, Any]) -> "DataState":
@@ -78,7 +94,12 @@ class DataState:
             for name, row in sorted(value["sets"].items()):
                 places = {key: (int(row[key][0]), int(row[key][1])) for key in ("start", "end")}
                 sets.append((name, SetState(**{**row, **places})))
-            return DataState(pack=int(value["pack"]), sets=tuple(sets))
+            weights = value.get("weights", {}).items()
+            return DataState(
+                pack=int(value["pack"]),
+                sets=tuple(sets),
+                weights=tuple(sorted((str(name), float(weight)) for name, weight in weights)),
+            )
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise DataError("bad_state", f"not the state of a run's data: {error!r}") from error
 
@@ -224,8 +245,15 @@ class SetPlan:
 class Planner:
     """All packs of a run, one global batch after the other."""
 
-    def __init__(self, readers: Sequence[SetReader], run: DataSettings, state: DataState) -> None:
-        self._run = run
+    def __init__(
+        self,
+        readers: Sequence[SetReader],
+        run: DataSettings,
+        state: DataState,
+        insert: Insert | None = None,
+    ) -> None:
+        """`insert` may change the pieces of a pack, by its number."""
+        self._run, self._insert = run, insert
         known = dict(state.sets)
         names = {reader.name for reader in readers}
         if known and set(known) != names:
@@ -234,13 +262,13 @@ class Planner:
                 f"the state is of sets {sorted(known)}, the mixture has {sorted(names)}",
             )
         self._plans = {r.name: SetPlan(r, run, known.get(r.name, SetState())) for r in readers}
-        self._pack = state.pack
+        self._pack, self._weights = state.pack, state.weights
         self._mix()
 
     @property
     def state(self) -> DataState:
         sets = tuple((name, self._plans[name].state) for name in sorted(self._plans))
-        return DataState(pack=self._pack, sets=sets)
+        return DataState(pack=self._pack, sets=sets, weights=self._weights)
 
     def step(self) -> list[PackPlan]:
         """The packs of the next global batch; fewer where the data end."""
@@ -252,7 +280,13 @@ class Planner:
                 self._end()
                 continue
             pieces, lost = taken
-            pack = PackPlan(set_name=plan._reader.name, number=self._pack, pieces=pieces, lost=lost)
+            inserted: tuple[Any, ...] = ()
+            if self._insert is not None:
+                pieces, inserted = self._insert(self._pack, plan._reader, pieces)
+            pack = PackPlan(
+                set_name=plan._reader.name, number=self._pack, pieces=pieces, lost=lost,
+                inserted=inserted,
+            )  # fmt: skip
             found.append(pack)
             self._pack += 1
         return found
@@ -263,11 +297,8 @@ class Planner:
 
     def _mix(self) -> None:
         """The mixture of the sets that are not done; none where the data end."""
-        left = {
-            name: self._run.sets[name].share
-            for name, plan in self._plans.items()
-            if not plan.state.done
-        }
+        shares = dict(self._weights) or {name: self._run.sets[name].share for name in self._plans}
+        left = {name: shares[name] for name, plan in self._plans.items() if not plan.state.done}
         ended = not left or (self._run.when_done == "stop" and len(left) < len(self._plans))
         self._mixture = None if ended else Mixture(left, self._run.seed)
 

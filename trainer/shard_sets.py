@@ -363,10 +363,19 @@ def _view(stream: str, settings: SetSettings, manifest: Manifest) -> View:
 
 def open_sets(run: DataSettings) -> Sequence[ShardSet]:
     """All sets of a mixture, in the order of their names."""
+    return _opened(run.sets, "set", run)
+
+
+def open_experiments(run: DataSettings) -> Sequence[ShardSet]:
+    """The sets of all experiments, in the order of their names."""
+    return _opened(run.experiments, "experiment", run)
+
+
+def _opened(sets: Mapping[str, SetSettings], kind: str, run: DataSettings) -> Sequence[ShardSet]:
     found = []
-    for name in sorted(run.sets):
+    for name in sorted(sets):
         try:
-            found.append(ShardSet(name, run.sets[name], run))
+            found.append(ShardSet(name, sets[name], run))
         except ShardError as error:
-            raise DataError(error.code, f"set {name!r}: {error}") from error
+            raise DataError(error.code, f"{kind} {name!r}: {error}") from error
     return found

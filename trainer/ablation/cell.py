@@ -45,6 +45,7 @@ def run(folder: Path) -> dict[str, Any]:
     sets = [read_set(Path(place), name) for name, place in sorted(task["sets"].items())]
     asked = _Asked(sets, EvaluationSettings.model_validate_json(json.dumps(task["evaluation"])))
     steps = config.steps(_flops_per_position(config, ready))
+    ready.data.spread(steps)
     at = moments(task["at"], steps)
     endpoint = step_of(task["endpoint"], steps)
     result = train(

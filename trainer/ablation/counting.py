@@ -10,7 +10,7 @@ from typing import Any
 
 from trainer.data import Data
 from trainer.drawing import Prepared, Shown
-from trainer.planning import DataState, PackPlan, Planner
+from trainer.planning import DataState, PackPlan
 
 
 def _heard(prepared: Prepared, shown: Sequence[Shown], whole: bool) -> int:
@@ -56,9 +56,10 @@ def counted(data: Data, steps: int) -> dict[str, Any]:
     for plans, reached in _plans(data, steps):
         state, taken = reached, taken + 1
         for plan in plans:
-            reader = data.readers[plan.set_name]
             used = 0
             for piece in plan.pieces:
+                known = data.experiments if piece.source else data.readers
+                reader = known[piece.source or plan.set_name]
                 prepared = reader.prepared(piece.drawn)
                 drawing = reader.drawing(piece.drawn)
                 shown = drawing.draw(
@@ -69,7 +70,7 @@ def counted(data: Data, steps: int) -> dict[str, Any]:
                 used += piece.positions
                 content = 0
                 for one in shown:
-                    content += one.positions
+                    content += one.room
                     found[f"{one.side}_positions"] += one.positions
                     seconds += one.seconds
                     found["words_read"] += one.words
@@ -99,7 +100,7 @@ def _sides(shown: Sequence[Shown]) -> list[str]:
 
 
 def _plans(data: Data, steps: int | None) -> Iterator[tuple[list[PackPlan], DataState]]:
-    planner = Planner(list(data.readers.values()), data.settings, DataState())
+    planner = data.planner(DataState())
     for _ in itertools.count() if steps is None else range(steps):
         plans = planner.step()
         if not plans or (len(plans) < data.settings.packs and data.settings.last == "drop"):
