@@ -283,5 +283,7 @@ def _steps(
                     step = step.bound(folder)
                 except ValueError as error:
                     problems.append(Problem(draft.place, dotted(inside), str(error)))
+            if step is not None:
+                step = step.beside([one for one in steps if one is not None])
         steps.append(step)
     return steps, problems
