@@ -28,7 +28,7 @@ from schemas.store import Store
 from schemas.tables import arrow_schema
 from transforms.gather.web.frontier import Row
 
-PHASES = ("hear", "annotate", "measure")
+PHASES = ("hear", "annotate", "extract", "measure", "synthesize")
 _KEY = re.compile(r"[0-9a-f]{32}")
 
 
@@ -38,7 +38,7 @@ class DeadLetter:
 
     phase: str
     key: str
-    id: str  # of the recording, task or URL
+    id: str  # of the recording, task, file of pages, page or URL
     step: str
     reason: str
     detail: str = ""

@@ -19,6 +19,10 @@ UNREADABLE = frozenset(("unreadable", "missing"))
 """Reasons of crawl that say that a disk or its rights are at fault."""
 
 
+FAILED: dict[str, frozenset[str]] = {}
+"""Reasons of steps of pages that say that a machine or a model is at fault, not the page."""
+
+
 class Failure(NamedTuple):
     """One of them, as it is told."""
 
@@ -36,9 +40,14 @@ def of_root(root: str, drops: Iterable[Drop], name: str = "") -> Outcome:
     """Of a recording or task by its drops; `name`: how people know it."""
     for drop in drops:
         failed = drop.step == Decode.name() and drop.reason not in WELL_FORMED
-        if failed or drop.reason == "crash":
+        if failed or drop.reason == "crash" or drop.reason in FAILED.get(drop.step, ()):
             return Failure(root, drop.step, drop.reason, f"{name} {drop.detail or ''}".strip())
     return None
+
+
+def lost(drops: Iterable[Drop]) -> bool:
+    """Whether a file of pages, or a page, could not be worked on: what `retry` may try again."""
+    return any(d.reason == "crash" or d.reason in FAILED.get(d.step, ()) for d in drops)
 
 
 def of_rows(rows: Sequence[Row]) -> list[Outcome]:

@@ -90,15 +90,17 @@ def _recording(hit: Hit, view: View) -> str | None:
     """The recording that an item is of."""
     if hit.kind == "source":
         return next((s.recording for s in view.sources if s.id == hit.id), None)
-    if hit.kind == "recording":
+    if hit.kind in ("recording", "file"):
         return hit.id
-    if hit.kind == "task":
+    if hit.kind in ("task", "page"):
         return view.tasks[hit.id]
     if hit.kind == "segment":
         return view.root_of(hit.id, view.heard, view.recordings, "recording")
     if hit.kind == "clip":
         return view.tasks[view.root_of(hit.id, view.annotated, view.tasks, "task")]
     document = view.document(hit.id)
+    if document is not None and view.kind == "page":
+        return view.tasks[document.recording]
     return document.recording if document is not None else None
 
 

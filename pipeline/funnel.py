@@ -5,8 +5,9 @@ funnel as the one that did it. Only the roots of this run are counted, whatever 
 hold. The law of conservation is checked here once more, over the whole run.
 """
 
+import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -31,6 +32,11 @@ _NOUNS = {
     "segment": ("channels", "segments"),
     "gate": ("segments", "segments"),
     "diarize": ("segments", "clips"),
+    "extract": ("files", "pages"),
+    "rewrite": ("scripts", "scripts"),
+    "question": ("scripts", "scripts"),
+    "chunk": ("scripts", "utterances"),
+    "speak": ("utterances", "clips"),
 }
 _TALLY = ["root", "step", "items_in", "items_out", "seconds_in", "seconds_out"]
 _DROP = ["root", "step", "reason", "seconds"]
@@ -54,6 +60,7 @@ PHASE_REASONS = {
     "crash": "the worker died on this record alone",
     "no_such_channel": "the table names a channel of which nothing is stored",
     "channel_not_named": "rows name other channels of this recording, and none names this one",
+    "copy": "the same text stands elsewhere: it is one page, with the sources of all its places",
 }
 
 
@@ -95,7 +102,9 @@ def _phase(
     roots: Sequence[str],
     stream: str,
     more: Sequence[DropCount] = (),
+    timeless: Collection[str] = (),
 ) -> list[FunnelRow]:
+    """The rows of one phase. `timeless`: steps whose records take no time yet, or never will."""
     tallies = _rows(store, known, roots, "tally", _TALLY)
     drops = _rows(store, known, roots, "drop", _DROP)
     found = []
@@ -108,8 +117,8 @@ def _phase(
                 step=step,
                 items_in=round(_total(mine["items_in"])),
                 items_out=round(_total(mine["items_out"])),
-                seconds_in=_total(mine["seconds_in"]),
-                seconds_out=_total(mine["seconds_out"]),
+                seconds_in=None if step in timeless else _total(mine["seconds_in"]),
+                seconds_out=None if step in timeless else _total(mine["seconds_out"]),
                 drops=_drop_counts(step, drops),
                 noun_in=nouns[0],
                 noun_out=nouns[1],
@@ -191,6 +200,9 @@ def _unnamed(store: Store, stream: StreamResult) -> list[DropCount]:
 
 
 def _select(store: Store, stream: StreamResult) -> list[FunnelRow]:
+    """The steps of select; of pages nothing is counted in seconds."""
+    pages = stream.outline.rows == "extract"
+    noun = "pages" if pages else "clips"
     verdicts = read_verdicts(store, stream.select_key, [block.id for block in stream.blocks])
     drops = verdicts.filter(pc.invert(verdicts["kept"]))
     items = verdicts.num_rows
@@ -207,17 +219,67 @@ def _select(store: Store, stream: StreamResult) -> list[FunnelRow]:
                 step=step,
                 items_in=items,
                 items_out=left,
-                seconds_in=seconds,
-                seconds_out=after,
+                seconds_in=None if pages else seconds,
+                seconds_out=None if pages else after,
                 drops=counted,
+                noun_in=noun,
+                noun_out=noun,
                 stream=stream.outline.name,
             )
         )
         items, seconds = left, after
     kept = verdicts.filter(verdicts["kept"])
     if kept.num_rows != items:
-        raise ConservationError(f"select: {items} clips should be left, {kept.num_rows} are kept")
+        raise ConservationError(f"select: {items} {noun} should be left, {kept.num_rows} are kept")
     return found
+
+
+def _pages(store: Store, stream: StreamResult) -> list[FunnelRow]:
+    """From files of pages to the rows that documents are made of."""
+    name, line, recordings = stream.outline.name, stream.outline, sorted(stream.census.recordings)
+    steps = [step.name() for step in line.hear]
+    rows = _phase(store, "extract", steps, stream.heard, recordings, name, timeless=steps)
+    if stream.pages is not None and stream.pages.copies:
+        pages, copies = len(stream.pages.said), stream.pages.copies
+        copied = DropCount(
+            reason="copy", items=copies, seconds=0.0, meaning=meaning("pages", "copy")
+        )
+        rows.append(
+            FunnelRow(
+                phase="extract",
+                step="pages",
+                items_in=pages + copies,
+                items_out=pages,
+                seconds_in=None,
+                seconds_out=None,
+                drops=(copied,),
+                noun_in="pages",
+                noun_out="pages",
+                stream=name,
+            )
+        )
+    if stream.before is None:
+        return rows
+    rows += _select(store, stream.before)
+    silent = itertools.takewhile(
+        lambda step: not getattr(step, "makes_audio", False), line.annotate
+    )
+    return rows + _phase(
+        store,
+        "synthesize",
+        [step.name() for step in line.annotate],
+        stream.annotated,
+        tasks_of(stream),
+        name,
+        timeless=[step.name() for step in silent],
+    )
+
+
+def tasks_of(stream: StreamResult) -> list[str]:
+    """The tasks that rows were looked for: all, or the pages that were to be spoken."""
+    if stream.before is None:
+        return sorted(stream.census.tasks)
+    return sorted(task.task for block in stream.blocks for task in block.tasks)
 
 
 def _compose(line: StreamOutline) -> list[str]:
@@ -232,16 +294,20 @@ def funnel(store: Store, result: RunResult) -> tuple[FunnelRow, ...]:
         recordings = sorted(stream.census.recordings)
         tasks = sorted(stream.census.tasks)
         rows.append(_crawl(stream))
-        rows += _phase(store, "hear", [s.name() for s in line.hear], stream.heard, recordings, name)
-        rows += _phase(
-            store,
-            "annotate",
-            [s.name() for s in line.annotate],
-            stream.annotated,
-            tasks,
-            name,
-            _unnamed(store, stream),
-        )
+        if line.kind == "page":
+            rows += _pages(store, stream)
+        else:
+            steps = [s.name() for s in line.hear]
+            rows += _phase(store, "hear", steps, stream.heard, recordings, name)
+            rows += _phase(
+                store,
+                "annotate",
+                [s.name() for s in line.annotate],
+                stream.annotated,
+                tasks,
+                name,
+                _unnamed(store, stream),
+            )
         rows += _select(store, stream)
         rows += _phase(store, "compose", _compose(line), stream.arranged, tasks, name)
     check(rows)

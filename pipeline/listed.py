@@ -7,6 +7,7 @@ written anew by every run of a composition, like the report, and no result depen
 
 import dataclasses
 import io
+from collections.abc import Iterator
 
 import pyarrow.parquet as pq
 
@@ -28,7 +29,7 @@ class Listed:
     language: str | None = None
     channel: int | None = None
     recording: str | None = None  # None: dropped
-    task: str | None = None
+    task: str | None = None  # of a file of pages: the page, one row for each
     reason: str | None = None
     detail: str = ""
 
@@ -53,11 +54,28 @@ def read_sources(store: Store, compose_key: str, stream: str) -> list[Listed]:
 
 def _rows(stream: StreamResult) -> list[Listed]:
     census = stream.census
-    rows = [_kept(source, census.holds[source.id]) for source in census.sources]
+    rows = (
+        list(_pages(stream))
+        if stream.outline.kind == "page"
+        else [_kept(source, census.holds[source.id]) for source in census.sources]
+    )
     rows += [
         _dropped(source, drop) for source, drop in zip(census.dropped, census.drops, strict=True)
     ]
-    return sorted(rows, key=lambda row: (row.uri, row.id))
+    return sorted(rows, key=lambda row: (row.uri, row.id, row.task or ""))
+
+
+def _pages(stream: StreamResult) -> Iterator[Listed]:
+    """Each page with each place that it was found at, and files that held none."""
+    found = set()
+    for page, sources in stream.census.sources_of.items():
+        for source in sources:
+            found.add(source.id)
+            recording = stream.census.holds[source.id]
+            yield dataclasses.replace(_kept(source, recording), task=page)
+    for source in stream.census.sources:
+        if source.id not in found:
+            yield dataclasses.replace(_kept(source, stream.census.holds[source.id]), task=None)
 
 
 def _kept(source: Source, recording: str) -> Listed:

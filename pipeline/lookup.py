@@ -27,7 +27,7 @@ _HEX = re.compile(r"[0-9a-f]+")
 class Hit:
     """An item and where it was found."""
 
-    kind: str  # source, recording, task, segment, clip, document, part
+    kind: str  # source, recording, task, segment, clip, document, part; file, page
     id: str
     note: str = ""  # for people: a uri, a phase
 
@@ -65,8 +65,9 @@ def _by_path(view: View, query: str) -> list[Hit]:
     sources = equal or ending
     recordings = {source.recording for source in sources}
     if len(sources) > 1 and len(recordings) == 1 and None not in recordings:
-        return [Hit("recording", next(iter(recordings)) or "", path_of(sources[0].uri))]
-    return [Hit("source", source.id, _label(source)) for source in sources]
+        what = "file" if view.kind == "page" else "recording"
+        return [Hit(what, next(iter(recordings)) or "", path_of(sources[0].uri))]
+    return list(dict.fromkeys(Hit("source", source.id, _label(source)) for source in sources))
 
 
 def _label(source: object) -> str:
@@ -89,20 +90,25 @@ def _ids(view: View) -> Iterator[tuple[str, pa.Array, str]]:
     """All ids of a run, kind by kind: what is named first wins where a drop repeats an id."""
     for source in view.sources:
         yield "source", _array([source.id]), _label(source)
+    pages = view.kind == "page"
     for source in view.sources:
+        if source.recording and (pages or source.task):
+            what = "file" if pages else "recording"
+            yield what, _array([source.recording]), path_of(source.uri)
         if source.recording and source.task:
-            yield "recording", _array([source.recording]), path_of(source.uri)
-            yield "task", _array([source.task]), path_of(source.uri)
+            yield "page" if pages else "task", _array([source.task]), path_of(source.uri)
     roots = sorted(view.recordings)
-    yield from _rows(view, view.heard, roots, "row", "recording", "segment")
-    yield from _rows(view, view.heard, roots, "drop", "root", "segment")
-    yield from _rows(view, view.annotated, sorted(view.tasks), "row", "task", "clip")
-    yield from _rows(view, view.annotated, sorted(view.tasks), "drop", "root", "clip")
+    if not pages:
+        yield from _rows(view, view.heard, roots, "row", "recording", "segment")
+        yield from _rows(view, view.heard, roots, "drop", "root", "segment")
+    if view.keys.rows[0] != "extract":
+        yield from _rows(view, view.annotated, sorted(view.tasks), "row", "task", "clip")
+        yield from _rows(view, view.annotated, sorted(view.tasks), "drop", "root", "clip")
     for name in sorted(view.arranged.commits_of(view.tasks)):
         yield "document", heads(view.store, name)["id"].combine_chunks(), ""
     for phase, known, held in (
-        ("hear", view.heard, roots),
-        ("annotate", view.annotated, sorted(view.tasks)),
+        (view.keys.opens[0], view.heard, roots),
+        (view.keys.rows[0], view.annotated, sorted(view.tasks)),
         ("arrange", view.arranged, sorted(view.tasks)),
     ):
         yield "part", _array([part_of(name) for name in known.commits_of(held)]), phase

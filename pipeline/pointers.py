@@ -13,13 +13,35 @@ from schemas.store import Store, StoreError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StreamKeys:
-    """Under which key each phase of a stream lies."""
+    """Under which key each phase of a stream lies; "" for a phase that it does not have."""
 
-    hear: str
-    annotate: str
+    hear: str = ""
+    annotate: str = ""
+    extract: str = ""
+    synthesize: str = ""
     measure: tuple[str, ...]
     select: str
     arrange: str
+    page_measure: tuple[str, ...] = ()  # of pages before they are spoken
+    page_select: str = ""
+
+    @property
+    def opens(self) -> tuple[str, str]:
+        """The phase that opens files, and its key."""
+        return ("hear", self.hear) if self.hear else ("extract", self.extract)
+
+    @property
+    def rows(self) -> tuple[str, str]:
+        """The phase whose commits hold the rows of documents, and its key."""
+        pairs = (("annotate", self.annotate), ("synthesize", self.synthesize))
+        return next((pair for pair in pairs if pair[1]), ("extract", self.extract))
+
+    def reached(self) -> set[tuple[str, str]]:
+        """The (phase, key) pairs of the stream."""
+        found = {("measure", key) for key in (*self.measure, *self.page_measure)}
+        found |= {("select", key) for key in (self.select, self.page_select)}
+        found |= {self.opens, self.rows, ("extract", self.extract), ("arrange", self.arrange)}
+        return {pair for pair in found if pair[1]}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,10 +58,7 @@ class Pointer:
         """The (phase, key) pairs of everything that this run is made of."""
         found = {("compose", self.compose)}
         for keys in self.streams.values():
-            found |= {("measure", key) for key in keys.measure}
-            found |= {
-                (phase, getattr(keys, phase)) for phase in ("hear", "annotate", "select", "arrange")
-            }
+            found |= keys.reached()
         return found
 
 
@@ -62,7 +81,9 @@ def _pointer(name: str, data: bytes, where: str) -> Pointer:
             compose=str(value["compose"]),
             recipe=dict(value["recipe"]),
             streams={
-                stream: StreamKeys(**{**keys, "measure": tuple(keys["measure"])})
+                stream: StreamKeys(
+                    **{k: tuple(v) if isinstance(v, list) else v for k, v in keys.items()}
+                )
                 for stream, keys in value["streams"].items()
             },
         )

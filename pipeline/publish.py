@@ -10,7 +10,7 @@ from typing import Any
 from pipeline import layout
 from pipeline.balance import balance_files
 from pipeline.contamination import contamination_files
-from pipeline.curate import RunResult, pointer
+from pipeline.curate import RunResult, keys_of, pointer
 from pipeline.listed import write_sources
 from pipeline.phases.form import form_of
 from pipeline.report.card import render_card
@@ -42,12 +42,7 @@ def _manifest(result: RunResult, summary: RunSummary) -> Manifest:
         },
         funnel=[_funnel_row(row) for row in summary.funnel],
         keys={
-            s.outline.name: {
-                "hear": s.outline.hear_key,
-                "annotate": s.outline.annotate_key,
-                "select": s.select_key,
-                "arrange": s.arrange_key,
-            }
+            s.outline.name: {k: v for k, v in keys_of(s).items() if not k.endswith("measure")}
             for s in result.streams
         },
     )

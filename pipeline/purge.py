@@ -36,6 +36,7 @@ from schemas.shard_index import read_index
 from schemas.store import Store
 from schemas.tables import from_row
 
+STORED = ("hear", "synthesize")  # phases that store audio
 FOLDER = "purge"
 PLAN = f"{FOLDER}/plan.json"
 _REF = frozenset(("tar", "offset", "size", "start", "end", "rate"))
@@ -61,19 +62,25 @@ class Gone:
 
 def planned(store: Store, gone: Gone) -> Gone:
     """All that goes with some bytes: tasks, clips and documents, as commits and shards tell."""
-    tasks, clips, documents = set(gone.tasks), set(gone.clips), set(gone.documents)
+    pages = _pages(store, gone.bytes)  # a page is its own task, its own row and its own recording
+    tasks, clips, documents = gone.tasks | pages, gone.clips | pages, set(gone.documents)
+    tasks, clips = set(tasks), set(clips)
     for name in _commits(store, "annotate"):
         for row in _rows(store, name):
             if row["row"] is not None and row["row"]["recording"] in gone.bytes:
                 tasks.add(row["row"]["task"])
                 clips.add(row["row"]["id"])
-    for name in _commits(store, "annotate"):
-        for row in _rows(store, name):
-            if row["drop"] is not None and row["drop"]["root"] in tasks:
-                clips.add(row["drop"]["id"])
+    for phase in ("annotate", "synthesize"):
+        for name in _commits(store, phase):
+            for row in _rows(store, name):
+                if row["drop"] is not None and row["drop"]["root"] in tasks:
+                    clips.add(row["drop"]["id"])
+                if row["row"] is not None and row["row"]["task"] in pages:
+                    clips.add(row["row"]["id"])
+    held = gone.bytes | pages
     for name in _commits(store, "arrange"):
         for row in _rows(store, name):
-            if row["row"] is not None and row["row"]["document"]["recording"] in gone.bytes:
+            if row["row"] is not None and row["row"]["document"]["recording"] in held:
                 documents.add(row["row"]["document"]["id"])
     for folder in _compositions(store):
         for name in _shards(store, folder):
@@ -82,10 +89,21 @@ def planned(store: Store, gone: Gone) -> Gone:
                 if one.key in documents:
                     continue
                 data = store.get_range(name, one.json_offset, one.json_size)
-                if bytes_digest(data) and _recording_of(data, name) in gone.bytes:
+                if bytes_digest(data) and _recording_of(data, name) in held:
                     documents.add(one.key)
     found = Gone(tasks=frozenset(tasks), clips=frozenset(clips), documents=frozenset(documents))
     return gone | found
+
+
+def _pages(store: Store, files: frozenset[str]) -> frozenset[str]:
+    """The pages that stand in these files and in no other."""
+    found: set[str] = set()
+    elsewhere: set[str] = set()
+    for name in _commits(store, "extract"):
+        for row in _rows(store, name):
+            if row["row"] is not None:
+                (found if row["row"]["root"] in files else elsewhere).add(row["row"]["id"])
+    return frozenset(found - elsewhere)
 
 
 def _recording_of(data: bytes, where: str) -> str:
@@ -107,7 +125,10 @@ def purge(store: Store, gone: Gone) -> Changed:
     store.replace(PLAN, json.dumps(note, sort_keys=True).encode())
     changed: Changed = []
     moved = _audio(store, gone, changed)
-    for phase in ("annotate", "measure", "arrange", "hear", "gather", "unpack", "fetch"):
+    for phase in (
+        *("annotate", "synthesize", "measure", "arrange"),
+        *("hear", "extract", "gather", "unpack", "fetch"),
+    ):
         for name in _commits(store, phase):
             _commit(store, phase, name, gone, moved)
         _ledgers(store, phase, gone)
@@ -145,7 +166,7 @@ def _rows(store: Store, name: str) -> list[Row]:
 
 def _kept(phase: str, row: Row, gone: Gone) -> Row | None:
     """A line of a commit as it stays; None: it goes."""
-    roots = gone.bytes if phase == "hear" else gone.tasks
+    roots = gone.bytes if phase in ("hear", "extract") else gone.tasks
     if row["row"] is not None:
         return _kept_row(phase, row, gone)
     if phase in ("gather", "fetch", "unpack"):
@@ -177,8 +198,12 @@ def _kept_row(phase: str, row: Row, gone: Gone) -> Row | None:
         return {**row, "row": {**told, **bare, "reason": "suppressed"}}
     if phase == "measure":
         return None if told["id"] in gone.clips else row
+    if phase == "extract":
+        return None if told["root"] in gone.bytes else row
+    if phase == "synthesize":
+        return None if told["task"] in gone.tasks else row
     if phase == "arrange":
-        return None if told["document"]["recording"] in gone.bytes else row
+        return None if told["document"]["recording"] in gone.bytes | gone.tasks else row
     return None if told["recording"] in gone.bytes else row
 
 
@@ -204,7 +229,7 @@ def _commit(store: Store, phase: str, name: str, gone: Gone, moved: Moved) -> No
     rows: list[Row] = table.to_pylist()
     left = _stays(phase, rows, gone)
     about = json.loads(table.schema.metadata[b"speechloom"])
-    own = name.split("/")[1] if phase == "hear" else None
+    own = _tars_of(name) if phase in STORED else None
     patched = [_patched(row, moved, own) for row in left]
     tar = about.get("tar")
     after = moved.get(layout.tar_name(own, tar)) if own and tar else None
@@ -275,24 +300,30 @@ def _audio(store: Store, gone: Gone, changed: Changed) -> dict[str, dict[str, An
     for entry in store.list(f"{FOLDER}/tars"):
         told = json.loads(store.get(entry.name))
         moved[told["name"]] = told
-    for name in list(_commits(store, "hear")):
+    for name in [one for phase in STORED for one in _commits(store, phase)]:
         table = whole(store, name)
         rows: list[Row] = table.to_pylist()
-        left = _stays("hear", rows, gone)
+        left = _stays(name.split("/")[0], rows, gone)
         tar = json.loads(table.schema.metadata[b"speechloom"]).get("tar")
         if len(left) == len(rows) or not tar:
             continue
-        old = layout.tar_name(name.split("/")[1], tar)
+        old = layout.tar_name(_tars_of(name), tar)
         if old in moved:
             continue
         refs = sorted({(ref["offset"], ref["size"]) for ref in _refs(left)})
-        digest, at = _tar_without(store, old, name.split("/")[1], refs)
+        digest, at = _tar_without(store, old, _tars_of(name), refs)
         told = {"name": old, "tar": digest, "at": at}
         store.replace(f"{FOLDER}/tars/{tar}.json", json.dumps(told, sort_keys=True).encode())
         moved[old] = told
     for old, told in moved.items():
         changed.append((old, old.rsplit("/", 1)[1].removesuffix(".tar"), told["tar"] or ""))
     return moved
+
+
+def _tars_of(commit: str) -> str:
+    """Where the tars of a commit's phase lie, as `layout.tar_name` takes it."""
+    phase, key, _ = commit.split("/", 2)
+    return key if phase == "hear" else layout.phase_folder(phase, key)
 
 
 def _refs(rows: list[Row]) -> Iterator[Row]:
@@ -340,7 +371,8 @@ def _notes(store: Store, gone: Gone) -> None:
 
 
 def _joined(store: Store, gone: Gone) -> None:
-    for entry in [*store.list("annotate"), *store.list("rows")]:
+    phases = ("annotate", "extract", "synthesize", "rows")
+    for entry in [entry for phase in phases for entry in store.list(phase)]:
         if "/joined/" in entry.name:
             file = pq.ParquetFile(io.BytesIO(store.get(entry.name)))
             tasks = file.read(columns=["task"], use_threads=False)["task"]

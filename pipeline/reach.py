@@ -23,8 +23,15 @@ from schemas.manifest import NAME, read_manifest
 from schemas.shard import ShardError
 from schemas.store import Entry, Store, StoreError
 
-KEYED = ("hear", "annotate", "measure", "select", "arrange")
-DEAR = ("hear", "annotate", "measure")  # phases whose unfinished work is worth keeping
+KEYED = ("hear", "annotate", "extract", "measure", "select", "synthesize", "arrange")
+DEAR = (
+    "hear",
+    "annotate",
+    "extract",
+    "measure",
+    "synthesize",
+)  # phases whose unfinished work is worth keeping
+STORED = ("hear", "synthesize")  # phases that store audio
 SPILLED = ("losers/", "keys/", "near/")  # below select, of no use once it has judged
 FRESH_SECONDS = 60.0  # a log that was written within this belongs to a run that may be at work
 
@@ -226,7 +233,7 @@ def _phases(store: Store, entries: Sequence[Entry], keep: set[tuple[str, str]]) 
             yield Item("old locks", entry.name, entry.size)
         elif phase in KEYED and rest.startswith("attempts/"):
             yield Item("notes of attempts", entry.name, entry.size)
-        elif phase == "hear" and rest.startswith("tars/") and entry.name not in wanted:
+        elif phase in STORED and rest.startswith("tars/") and entry.name not in wanted:
             yield Item("audio of lost attempts", entry.name, entry.size)
         elif phase == "select" and rest.startswith(SPILLED) and key in judged:
             yield Item("spilled duplicates", entry.name, entry.size)
@@ -246,10 +253,11 @@ def _tars(store: Store, entries: Sequence[Entry], keep: set[tuple[str, str]]) ->
     found = set()
     for entry in entries:
         place = _keyed(entry.name)
-        if place and place[0] == "hear" and place[:2] in keep and place[2].startswith("commits/"):
+        if place and place[0] in STORED and place[:2] in keep and place[2].startswith("commits/"):
             digest = commits.about(store, entry.name).get("tar")
             if digest:
-                found.add(layout.tar_name(place[1], digest))
+                folder = place[1] if place[0] == "hear" else layout.phase_folder(*place[:2])
+                found.add(layout.tar_name(folder, digest))
     return found
 
 

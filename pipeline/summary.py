@@ -113,6 +113,8 @@ def summarize(
         picked = _pick(result.recipe.seed, verdicts, limits)
         _gather(store, stream, verdicts, picked, gathered)
         show = _Shower(store, stream, gathered, limits)
+        if stream.before is not None:
+            dropped_cards += _left_before(store, stream.before, result.recipe.seed, limits)
         kept_cards += show.kept(verdicts, picked)
         dropped_cards += show.dropped(verdicts, picked, result.recipe.seed)
         documents += _documents(store, stream, result.recipe.seed, limits)
@@ -156,6 +158,17 @@ def summarize(
         notices=tuple(_notices(store, result)),
         limits=limits,
     )
+
+
+def _left_before(
+    store: Store, stream: StreamResult, seed: int, limits: Limits
+) -> list[DroppedCard]:
+    """Pages that were dropped before they were spoken."""
+    verdicts = read_verdicts(store, stream.select_key, [b.id for b in stream.blocks])
+    picked = dataclasses.replace(_pick(seed, verdicts, limits), kept=())
+    gathered = _Gathered()
+    _gather(store, stream, verdicts, picked, gathered)
+    return _Shower(store, stream, gathered, limits).judged(verdicts, picked)
 
 
 def policy_words(interleave: Interleave) -> str:
@@ -204,9 +217,10 @@ def _gather(
                 into.values.setdefault(name, []).append(rows[name].drop_null().to_numpy())
                 into.missing[name] += rows[name].null_count
         kept = rows.filter(pc.is_in(rows["id"], pa.array(list(split_of), pa.string())))
-        into.kept_items += kept.num_rows
-        into.kept_seconds += pc.sum(kept["seconds"]).as_py() or 0.0
-        _share(into, "speaker", kept, _speakers(kept))
+        if stream.outline.rows != "extract":  # a page is no clip, and has no speaker
+            into.kept_items += kept.num_rows
+            into.kept_seconds += pc.sum(kept["seconds"]).as_py() or 0.0
+            _share(into, "speaker", kept, _speakers(kept))
         _share(into, "language", kept, _languages(kept))
         _share(into, "licence", kept, kept["licence"].to_pylist())
         _share(into, "quality", kept, kept["quality"].to_pylist())
@@ -307,6 +321,10 @@ class _Shower:
 
     def dropped(self, verdicts: pa.Table, picked: _Picked, seed: int) -> list[DroppedCard]:
         """Clips that select dropped, with audio; then what annotate and hear dropped."""
+        return self.judged(verdicts, picked) + self._before_select(seed)
+
+    def judged(self, verdicts: pa.Table, picked: _Picked) -> list[DroppedCard]:
+        """Rows that select dropped, with audio where there is any."""
         rows = {
             row["id"]: row
             for row in verdicts.filter(
@@ -334,7 +352,7 @@ class _Shower:
                         detail=row["detail"] or "",
                     )
                 )
-        return cards + self._before_select(seed)
+        return cards
 
     def _before_select(self, seed: int) -> list[DroppedCard]:
         """What left before there was a row: no transcript, and audio only where hear kept some."""
@@ -367,7 +385,7 @@ class _Shower:
     def _dropped(self, drop: Drop, heard: AudioRef | None) -> DroppedCard:
         audio, held, rate = None, 0.0, 0
         if heard is not None:
-            audio = fetch_from(self.store, self.stream.outline.hear_key, heard)
+            audio = fetch_from(self.store, self.stream.outline.audio, heard)
             held, rate = (heard.end - heard.start) / heard.rate, heard.rate
         return DroppedCard(
             step=drop.step,
@@ -439,7 +457,7 @@ class _Shower:
     def _audio(self, clip: Clip) -> tuple[bytes | None, float]:
         if clip.audio is None:
             return None, 0.0
-        data = fetch_from(self.store, self.stream.outline.hear_key, clip.audio)
+        data = fetch_from(self.store, self.stream.outline.audio, clip.audio)
         most = clip.audio.start + int(self.limits.preview_seconds * clip.rate)
         pcm = flac.decode(data, clip.audio.start, min(clip.audio.end, most))
         return preview.flac(pcm, clip.rate, self.limits.preview_seconds)
@@ -508,8 +526,10 @@ def _totals(result: RunResult, funnel: Sequence[FunnelRow], gathered: _Gathered)
     decoded = sum(row.seconds_in or 0.0 for row in funnel if row.step == "decode")
     drops = [drop for row in funnel for drop in row.drops]
     return Totals(
-        sources=sum(len(s.census.sources) + len(s.census.drops) for s in result.streams),
-        recordings=sum(len(s.census.recordings) for s in result.streams),
+        sources=len(
+            {source.id for s in result.streams for source in (*s.census.sources, *s.census.dropped)}
+        ),
+        recordings=len({r for s in result.streams for r in s.census.recordings}),
         recorded_seconds=decoded,
         clips=gathered.kept_items,
         clip_seconds=gathered.kept_seconds,

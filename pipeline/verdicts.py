@@ -22,17 +22,17 @@ import pyarrow.parquet as pq
 from pipeline import commits
 from pipeline.commits import Ledger
 from pipeline.curate import RunResult, StreamResult
-from pipeline.funnel import unnamed_segments
+from pipeline.funnel import tasks_of, unnamed_segments
 from pipeline.phases.rows import joined_schema, kept_rows
 from pipeline.phases.select import read_verdicts
 from schemas.store import Store, StoreError
 
 FORMAT = 1
-CLIP, SOURCE, STRETCH = "clip", "source", "stretch"
+CLIP, SOURCE, STRETCH, PAGE = "clip", "source", "stretch", "page"
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), False),
-        pa.field("item", pa.string(), False),  # clip, source, stretch (anything between them)
+        pa.field("item", pa.string(), False),  # clip, page, source, stretch (anything between)
         pa.field("stream", pa.string(), False),
         pa.field("kept", pa.bool_(), False),
         pa.field("split", pa.string()),  # of kept clips
@@ -113,11 +113,20 @@ def tables(store: Store, result: RunResult) -> Iterator[pa.Table]:
     """The rows of a run, block by block, in an order that depends on ids alone."""
     for stream in result.streams:
         yield _gathered(stream)
-        yield _left(store, stream, "hear", stream.heard, sorted(stream.census.recordings))
-        yield _left(store, stream, "annotate", stream.annotated, sorted(stream.census.tasks))
-        yield _unnamed(store, stream)
+        recordings, tasks = sorted(stream.census.recordings), tasks_of(stream)
+        line, before = stream.outline, stream.before
+        yield _left(store, stream, line.opens, stream.heard, recordings)
+        if before is not None:
+            for known in before.measured:
+                yield _left(store, before, "measure", known, sorted(stream.census.tasks))
+            for table in _clips(store, before):
+                yield table.filter(pc.invert(table["kept"]))  # what is kept is spoken: see below
+        if line.rows != "extract":
+            yield _left(store, stream, line.rows, stream.annotated, tasks)
+        if line.kind == "audio":
+            yield _unnamed(store, stream)
         for known in stream.measured:
-            yield _left(store, stream, "measure", known, sorted(stream.census.tasks))
+            yield _left(store, stream, "measure", known, tasks)
         yield from _clips(store, stream)
 
 
@@ -183,7 +192,7 @@ def _left(
             "kept": False,
             "phase": phase,
             "recording": pa.array([recording[name] for name in names], pa.string()),
-            "task": drops["root"] if phase != "hear" else None,
+            "task": drops["root"] if phase not in ("hear", "extract") else None,
             "source": pa.array([uri[name] for name in names], pa.string()),
         },
         drops.num_rows,
@@ -240,7 +249,7 @@ def _clips(store: Store, stream: StreamResult) -> Iterator[pa.Table]:
             {
                 **said,
                 "id": judged["id"],
-                "item": CLIP,
+                "item": PAGE if line.rows == "extract" else CLIP,
                 "stream": line.name,
                 "start": rows["start"],
                 "end": rows["end"],

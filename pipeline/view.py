@@ -17,12 +17,16 @@ import pyarrow.parquet as pq
 
 from pipeline import commits, layout
 from pipeline.commits import Ledger, Tally, ledger
+from pipeline.halves import Kind, halves
 from pipeline.listed import Listed, read_sources
 from pipeline.phases.arrange import documents_of
 from pipeline.phases.gather import Look
+from pipeline.phases.measure import clips_of
+from pipeline.phases.pages import read_pages
 from pipeline.phases.select import VERDICT, manifest_name, read_verdicts
 from pipeline.pointers import Pointer
 from schemas.manifest import ShardEntry, index_name, read_manifest
+from schemas.pages import Page
 from schemas.records import Clip, Document, Drop, Recording, Segment
 from schemas.shard_index import IndexRow, index_rows
 from schemas.store import Store
@@ -66,26 +70,60 @@ class View:
         return {s.task: s.recording for s in self.sources if s.task and s.recording}
 
     @functools.cached_property
+    def kind(self) -> Kind:
+        """What the stream is of."""
+        return "audio" if self.keys.hear else "page"
+
+    @functools.cached_property
     def heard(self) -> Ledger:
-        return ledger(self.store, "hear", self.keys.hear)
+        """What became of files: hear's ledger, or that of extract."""
+        return ledger(self.store, *self.keys.opens)
 
     @functools.cached_property
     def annotated(self) -> Ledger:
-        return ledger(self.store, "annotate", self.keys.annotate)
+        """Where the rows of tasks are: annotate's ledger or synthesize's; of pages that are not
+        spoken the commits of extract, page by page."""
+        if self.keys.rows[0] == "extract":
+            return self.paged
+        return ledger(self.store, *self.keys.rows)
+
+    @functools.cached_property
+    def paged(self) -> Ledger:
+        """The extract commit of every page of the run, the first where there are copies."""
+        places: dict[str, tuple[str, int, str]] = {}
+        for name, files in self.heard.commits_of(sorted(self.recordings)).items():
+            fields = ["id", "root", "index"]
+            for row in commits.column(self.store, name, "row", fields).to_pylist():
+                place = (row["root"], row["index"], name)
+                if row["root"] in files and place < places.get(row["id"], ("~", 0, "")):
+                    places[row["id"]] = place
+        done = {page: place[2] for page, place in places.items()}
+        return Ledger(done, dict.fromkeys(done, 0.0), tuple(sorted(set(done.values()))))
+
+    def page(self, name: str) -> Page | None:
+        """A page of the run."""
+        commit = self.paged.done.get(name)
+        return read_pages(self.store, commit).get(name) if commit else None
 
     @functools.cached_property
     def arranged(self) -> Ledger:
         return ledger(self.store, "arrange", self.keys.arrange)
 
-    def steps(self, phase: str) -> list[tuple[str, dict[str, Any]]]:
-        """The steps of a phase in the recipe of the run: name and settings."""
+    def steps(self, phase: str, before: bool = False) -> list[tuple[str, dict[str, Any]]]:
+        """The steps of a phase in the recipe of the run: name and settings.
+
+        `before`: of measure and select those that looked at pages before they were spoken.
+        """
         found: Any = self.pointer.recipe
         pairs = [next(iter(step.items())) for step in found["streams"][self.stream]]
         known = registry()
+        phases = [known[name].phase if name in known else None for name, _ in pairs]
+        half = halves(phases)
+        twice = phase in ("measure", "select") and 1 in half
         return [
-            (name, settings)
-            for name, settings in pairs
-            if name in known and known[name].phase == phase
+            pairs[at]
+            for at in range(len(pairs))
+            if phases[at] == phase and (not twice or half[at] == int(not before))
         ]
 
     def recording(self, name: str) -> Recording | None:
@@ -109,8 +147,7 @@ class View:
     def clips(self, task: str) -> list[Clip]:
         """Clips of a task, in their order."""
         name = self.annotated.done.get(task)
-        rows = commits.records(self.store, name, "row", Clip) if name else []
-        return sorted((clip for clip in rows if clip.task == task), key=lambda clip: clip.index)
+        return list(clips_of(self.store, name).get(task, ())) if name else []
 
     def drops(self, known: Ledger, root: str) -> list[Drop]:
         """What left of a recording or task in one phase."""
@@ -124,11 +161,15 @@ class View:
         name = known.done.get(root)
         return commits.records(self.store, name, kind, record) if name else []
 
-    def scores(self, clip: Clip) -> list[tuple[str, Any]]:
-        """Every score of a clip as ("snr.snr_db", value), in the order of the recipe."""
+    def scores(self, clip: Clip, before: bool = False) -> list[tuple[str, Any]]:
+        """Every score of a clip as ("snr.snr_db", value), in the order of the recipe.
+
+        `before`: those of a page before it was spoken.
+        """
         found = []
-        names = [name for name, _ in self.steps("measure")]
-        for name, key in zip(names, self.keys.measure, strict=True):
+        names = [name for name, _ in self.steps("measure", before)]
+        held = self.keys.page_measure if before else self.keys.measure
+        for name, key in zip(names, held, strict=True):
             commit = ledger(self.store, "measure", key).done.get(clip.task)
             if commit is None:
                 continue
@@ -139,16 +180,24 @@ class View:
 
     @functools.cached_property
     def _verdicts(self) -> pa.Table:
+        return self._read_verdicts(self.keys.select)
+
+    @functools.cached_property
+    def _page_verdicts(self) -> pa.Table:
+        return self._read_verdicts(self.keys.page_select)
+
+    def _read_verdicts(self, key: str) -> pa.Table:
         try:
-            manifest = json.loads(self.store.get(manifest_name(self.keys.select)))
+            manifest = json.loads(self.store.get(manifest_name(key)))
         except FileNotFoundError:
             return VERDICT.empty_table()
-        return read_verdicts(self.store, self.keys.select, manifest["blocks"])
+        return read_verdicts(self.store, key, manifest["blocks"])
 
-    def verdicts(self, clips: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """What select said, by clip."""
+    def verdicts(self, clips: Iterable[str], before: bool = False) -> dict[str, dict[str, Any]]:
+        """What select said, by clip; `before`: of pages before they were spoken, by page."""
         wanted = pa.array(sorted(clips), pa.string())
-        rows = self._verdicts.filter(pc.is_in(self._verdicts["id"], wanted))
+        table = self._page_verdicts if before else self._verdicts
+        rows = table.filter(pc.is_in(table["id"], wanted))
         return {row["id"]: row for row in rows.to_pylist()}
 
     def documents(self, task: str) -> list[Document]:
@@ -156,7 +205,7 @@ class View:
         name = self.arranged.done.get(task)
         if name is None:
             return []
-        recording = self.tasks.get(task)
+        recording = self.tasks.get(task) if self.kind == "audio" else task
         found = documents_of(self.store, name).values()
         return [document for document in found if document.recording == recording]
 

@@ -12,6 +12,7 @@ from pipeline.commits import Ledger, column
 from pipeline.funnel import meaning
 from pipeline.listed import Listed
 from pipeline.lookup import Hit, part_of, path_of
+from pipeline.phases.pages import clip_of
 from pipeline.report import clean, figures
 from pipeline.view import View
 from schemas.records import Clip, Document, Drop, Segment
@@ -37,6 +38,8 @@ class Walk:
             "clip": self._clip,
             "document": self._document,
             "part": self._part,
+            "file": self._file,
+            "page": self._page,
         }[hit.kind]
         pointer = self.view.pointer
         lines = [
@@ -51,6 +54,9 @@ class Walk:
     def _source(self, name: str) -> Iterator[str]:
         source = next(s for s in self.view.sources if s.id == name)
         yield "gather"
+        if self.view.kind == "page":
+            yield from self._file(source.recording) if source.recording else self._listed([source])
+            return
         yield from self._listed([source])
         if source.recording and source.task:
             yield from self._heard(source.recording)
@@ -69,6 +75,58 @@ class Walk:
         yield "gather"
         yield from self._listed([s for s in self.view.sources if s.task == name])
         yield from self._heard(self.view.tasks[name])
+        yield from self._annotated([name])
+
+    def _file(self, name: str) -> Iterator[str]:
+        """A file of pages, with what became of each page in it."""
+        yield "gather"
+        mine = [s for s in self.view.sources if s.recording == name]
+        yield from self._listed(list({source.id: source for source in mine}.values()))
+        yield from self._extracted(name)
+        pages = sorted({source.task for source in mine if source.task})
+        for page in pages[: self._most]:
+            yield from self._became(page)
+        yield from _more(len(pages) - self._most, "pages")
+
+    def _page(self, name: str) -> Iterator[str]:
+        yield "gather"
+        mine = [s for s in self.view.sources if s.task == name]
+        yield from self._listed(mine)
+        for file in dict.fromkeys(source.recording for source in mine):
+            if file:
+                yield from self._extracted(file)
+        yield from self._became(name)
+
+    def _extracted(self, file: str) -> Iterator[str]:
+        done = self.view.heard.done.get(file)
+        if done is None:
+            yield "extract: not done"
+            return
+        yield f"extract  (part {part_of(done)})"
+        yield from self._steps(self.view.heard, file)
+
+    def _became(self, name: str) -> Iterator[str]:
+        """A page from its text on: judged, spoken, composed."""
+        page = self.view.page(name)
+        if page is None:
+            yield f"page {name}: not there"
+            return
+        yield f"page {name}"
+        said = f", language {page.language}" if page.language else ""
+        yield f"  {len(page.text)} characters{said}, titled {_text(page.title)}: {_text(page.text)}"
+        if self.view.keys.rows[0] == "extract":
+            yield from self._annotated([name])
+            return
+        for column_name, value in self.view.scores(clip_of(page), before=True):
+            yield f"  {column_name:<34} {figures.score(value)}"
+        verdict = self.view.verdicts([name], before=True).get(name)
+        if verdict is not None and not verdict["kept"]:
+            yield "select, before it would be spoken"
+            yield from _verdict(verdict)
+            return
+        if name not in self.view.annotated.done:
+            yield "synthesize: not done"
+            return
         yield from self._annotated([name])
 
     def _segment(self, name: str) -> Iterator[str]:
@@ -93,12 +151,16 @@ class Walk:
         task, clip, drops = self._find_clip(name)
         recording = self.view.tasks[task]
         yield from self._origin(recording, task)
-        yield from self._heard(recording)
-        yield f"annotate  (task {task}, part {part_of(self.view.annotated.done[task])})"
+        yield from (
+            self._heard(recording) if self.view.kind == "audio" else self._extracted(recording)
+        )
+        phase, noun = self._rows_of()
+        yield f"{phase}  ({noun} {task}, part {part_of(self.view.annotated.done[task])})"
         yield from self._dropped(drops)
         if clip is None:
             return
-        yield f"  clip {clip.index + 1} of its task, {_span(clip)}, channel {clip.channel}"
+        place = "channel" if self.view.kind == "audio" else "script"
+        yield f"  clip {clip.index + 1} of its {noun}, {_span(clip)}, {place} {clip.channel}"
         for segment in self.view.segments(recording):
             if _overlap(clip, segment):
                 yield f"  from {_segment_line(segment)}"
@@ -118,7 +180,10 @@ class Walk:
         document = self.view.document(name)
         if document is None:
             raise LookupError(name)
-        yield from self._origin(document.recording)
+        if self.view.kind == "page":
+            yield from self._origin(self.view.tasks[document.recording], document.recording)
+        else:
+            yield from self._origin(document.recording)
         yield "compose"
         yield from self._written(document)
         shown = document.chunks[: self._most]
@@ -133,8 +198,8 @@ class Walk:
     def _part(self, name: str) -> Iterator[str]:
         view = self.view
         for phase, known in (
-            ("hear", view.heard),
-            ("annotate", view.annotated),
+            (view.keys.opens[0], view.heard),
+            (view.keys.rows[0], view.annotated),
             ("arrange", view.arranged),
         ):
             for commit in known.commits:
@@ -180,12 +245,15 @@ class Walk:
                 why = meaning("crawl", source.reason)
                 yield f"    DROPPED by crawl: {source.reason}{detail}: {why}"
             elif source.recording:
-                yield f"    recording {source.recording}"
+                what = "file" if self.view.kind == "page" else "recording"
+                yield f"    {what} {source.recording}"
         yield from _more(len(sources) - self._most, "sources")
 
     def _claims(self, recording: str) -> Iterator[str]:
         found = self.view.recording(recording)
-        if found is not None:
+        if found is not None and self.view.kind == "page":
+            yield f"  {figures.size(found.size)}, taken for {found.container or 'a page'}"
+        elif found is not None:
             length = figures.seconds(found.seconds) if found.seconds else "of unknown length"
             coded = f", {found.codec} in {found.container}" if found.codec else ""
             many = "channel" if found.channels == 1 else "channels"
@@ -234,12 +302,18 @@ class Walk:
             name = self.view.annotated.done.get(task)
             if name is None and self.view.tasks.get(task) in self.view.heard.dead:
                 continue
+            phase, noun = self._rows_of()
             if name is None:
-                yield f"annotate: task {task} is not done"
+                yield f"{phase}: {noun} {task} is not done"
                 continue
-            yield f"annotate  (task {task}, part {part_of(name)})"
-            yield from self._steps(self.view.annotated, task)
+            if phase != "extract":
+                yield f"{phase}  ({noun} {task}, part {part_of(name)})"
+                yield from self._steps(self.view.annotated, task)
             yield from self._clips(task, self.view.clips(task))
+
+    def _rows_of(self) -> tuple[str, str]:
+        """The phase that makes the rows of this stream, and what it makes them of."""
+        return self.view.keys.rows[0], "task" if self.view.kind == "audio" else "page"
 
     def _clips(self, task: str, clips: Sequence[Clip]) -> Iterator[str]:
         """One line per clip: what became of it."""

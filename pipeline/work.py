@@ -372,12 +372,18 @@ def _lost(gone: Sequence[Clip], given: Sequence[Clip]) -> set[str]:
 
 
 def _measure(step: Measure, model: Any, root: RootWork) -> None:
-    scores = list(step(root.records, model, root.scope)) if root.records else []
-    if [s.id for s in scores] != [clip.id for clip in root.records]:
+    """Scores of every clip; text between speech has no sound that could be measured."""
+    heard = [clip for clip in root.records if clip.audio is not None or not step.needs_audio]
+    scores = list(step(heard, model, root.scope)) if heard else []
+    if [s.id for s in scores] != [clip.id for clip in heard]:
         raise ConservationError(
             f"{step.name()}: one score per clip, in order, is the contract; {root.member.id} has "
-            f"{len(root.records)} clips and {len(scores)} scores"
+            f"{len(heard)} clips and {len(scores)} scores"
         )
+    if len(heard) < len(root.records):
+        known = {one.id: one for one in scores}
+        unknown = (None,) * len(step.columns)
+        scores = [known.get(clip.id) or Scores(id=clip.id, values=unknown) for clip in root.records]
     root.scores[step.name()] = scores
     seconds = sum(_length(clip) for clip in root.records) / _rate(root.records)
     root.tallies.append(

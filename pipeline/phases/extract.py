@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from pipeline.commits import Content, Done
+from pipeline.failures import lost
 from pipeline.parts import Member
 from pipeline.phases.pages import PHASE
 from pipeline.work import Job, RootWork, Work
@@ -29,7 +30,8 @@ class ExtractJob(Job):
     def finish(self, work: Work) -> Content:
         return Content(
             done=tuple(
-                Done(id=root.member.id, seconds=0.0, dead=not root.records) for root in work.roots
+                Done(id=root.member.id, seconds=0.0, dead=not root.records and lost(root.drops))
+                for root in work.roots
             ),
             rows=tuple(page for root in work.roots for page in root.records),
             drops=tuple(drop for root in work.roots for drop in root.drops),

@@ -66,9 +66,10 @@ class MeasureJob(Job):
         task = task_of(member)
         clips = self._clips(member)
         audio = None
-        if clips and any(measure.needs_audio for measure in self.measures):
+        heard = [clip for clip in clips if clip.audio is not None]
+        if heard and any(measure.needs_audio for measure in self.measures):
             audio = StoredAudio(
-                clips, functools.partial(fetch_from, self.store, self.hear_key), work.scratch
+                heard, functools.partial(fetch_from, self.store, self.hear_key), work.scratch
             )
             work.stack.callback(audio.close)
         return RootWork(

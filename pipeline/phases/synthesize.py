@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from pipeline import layout
 from pipeline.commits import Content, Done
+from pipeline.failures import lost
 from pipeline.parts import Member
 from pipeline.phases.hear import append_member
 from pipeline.phases.pages import read_pages
@@ -82,7 +83,14 @@ class SynthesizeJob(Job):
     def finish(self, work: Work) -> Content:
         rows, digest = self._store_audio(work)
         return Content(
-            done=tuple(Done(id=r.member.id, seconds=r.entrance_seconds) for r in work.roots),
+            done=tuple(
+                Done(
+                    id=root.member.id,
+                    seconds=root.entrance_seconds,
+                    dead=not root.records and lost(root.drops),
+                )
+                for root in work.roots
+            ),
             rows=rows,
             drops=tuple(drop for root in work.roots for drop in root.drops),
             tallies=tuple(tally for root in work.roots for tally in root.tallies),

@@ -1,5 +1,6 @@
 """Policies: the papers' statistics, and content that is dealt out exactly once."""
 
+import dataclasses
 import itertools
 import random
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from schemas.records import Chunk, Word
 from transforms.compose.policies import (
     POLICIES,
     Asr,
+    Continuation,
     Deterministic,
     LstSpans,
     Piece,
@@ -86,6 +88,33 @@ def test_deterministic_alternates_from_audio_in_every_epoch() -> None:
     chunks = chunks_of(1, 1, 1, 1, 1)
     for epoch in range(3):
         assert sides(deal(chunks, Deterministic(), epoch=epoch)) == "ATATA"
+
+
+@pytest.mark.parametrize(
+    ("count", "prefix", "shown"),
+    [(1, 0.5, "A"), (2, 0.5, "AT"), (5, 0.5, "AATTT"), (4, 0.01, "ATTT"), (3, 0.99, "AAT")],
+)
+def test_a_continuation_is_heard_first_and_read_then(count: int, prefix: float, shown: str) -> None:
+    """Some is heard and, of several chunks, some is read; the same in every epoch."""
+    chunks = chunks_of(*[1] * count)
+    for epoch in range(2):
+        assert sides(deal(chunks, Continuation(prefix=prefix), epoch=epoch)) == shown
+
+
+def test_text_between_speech_is_text_under_every_policy() -> None:
+    """The others are dealt as if they stood alone: a span that is spoken stays so."""
+    chunks = chunks_of(2, 3, 2, 1)
+    chunks[1] = dataclasses.replace(
+        chunks[1], modality="text", words=(), times="none", end=chunks[1].start
+    )
+    assert sides(deal(chunks, Deterministic())) == "ATTA"
+    assert sides(deal(chunks, SpeechOnly())) == "ATAA"
+    found = deal(chunks, WordSpans(eta=1.0))
+    assert [(p.chunk, p.side) for p in found if p.chunk == 1] == [(1, "text")]
+    assert [piece.chunk for piece in found] == sorted(piece.chunk for piece in found)
+    spoken = dataclasses.replace(chunks[0], modality="speech")
+    with pytest.raises(PolicyError, match="fixed when it was written"):
+        deal([spoken, *chunks[1:]], Deterministic())
 
 
 def test_alternate_shows_both_sides_in_two_epochs() -> None:

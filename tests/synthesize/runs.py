@@ -42,7 +42,7 @@ PAGES = {
     "two.txt": "A loaf needs flour. ~And this stays written. It needs salt and time.",
     "three.txt": "Too short.\n===\nThe page is silent about it. It keeps to itself all day long.\n"
     "===\n   ",
-    "copy.txt": "The river is long. It ends in the sea.\n\nBoats go there every day.",
+    "copy.txt": "The river is long. It ends in the sea.\n\nBoats go there every day.\n",
     "odd.txt": "The word unspeakable cannot be said here. But this can be said well.",
 }
 

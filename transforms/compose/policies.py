@@ -199,6 +199,24 @@ class Tts(_Policy):
         return (("text", "speech") for _ in range(count))
 
 
+class Continuation(_Policy):
+    """The document begins as speech and goes on as text: what is heard, continued in writing
+    (after BLSP's targets, methods j)."""
+
+    kind: Literal["continuation"] = "continuation"
+    prefix: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="Share of the chunks that are speech, one at least and never all of several "
+        "(0 to 1; ours: no share is published).",
+    )
+
+    def sides(self, count: int, rng: random.Random, epoch: int) -> Iterator[Sequence[Side]]:
+        heard = max(1, min(round(self.prefix * count), count - 1))
+        return (("speech",) if place < heard else ("text",) for place in range(count))
+
+
 POLICIES: dict[str, type[_Policy]] = {
     "deterministic": Deterministic,
     "stochastic": Stochastic,
@@ -208,6 +226,7 @@ POLICIES: dict[str, type[_Policy]] = {
     "text_only": TextOnly,
     "asr": Asr,
     "tts": Tts,
+    "continuation": Continuation,
 }
 
 
@@ -273,7 +292,15 @@ class _ShortForm:
 
 Policy = Annotated[
     Annotated[
-        Deterministic | Stochastic | WordSpans | LstSpans | SpeechOnly | TextOnly | Asr | Tts,
+        Deterministic
+        | Stochastic
+        | WordSpans
+        | LstSpans
+        | SpeechOnly
+        | TextOnly
+        | Asr
+        | Tts
+        | Continuation,
         Field(discriminator="kind"),
     ],
     _ShortForm(),
@@ -287,18 +314,25 @@ def pieces(
 
     `rate` is the document's; `rng` is the only chance. Neighbouring pieces of one side belong to
     one run: a modality marker stands where the side changes. Text-only chunks give text under every
-    policy. Raises `PolicyError` where words cannot be cut (`times_not_measured`,
-    `words_not_in_text`) and where the interleaving is already fixed (`already_materialised`).
+    policy, which deals the others as if they stood alone. Raises `PolicyError` where words cannot
+    be cut (`times_not_measured`, `words_not_in_text`) and where the interleaving is already fixed
+    (`already_materialised`).
     """
     if all(chunk.modality == "text" for chunk in chunks):
         return stored(chunks)
-    fixed = [place for place, chunk in enumerate(chunks) if chunk.modality != "both"]
-    if fixed:
+    open_ones = [place for place, chunk in enumerate(chunks) if chunk.modality == "both"]
+    if any(chunk.modality == "speech" for chunk in chunks):
+        fixed = [place for place, chunk in enumerate(chunks) if chunk.modality != "both"]
         raise PolicyError(
             "already_materialised",
             f"chunk {fixed[0]} holds only {chunks[fixed[0]].modality}: this document's "
             "interleaving was fixed when it was written; read it as stored",
         )
+    if len(open_ones) < len(chunks):
+        dealt = pieces([chunks[place] for place in open_ones], policy, rng, rate, epoch)
+        texts = [_whole("text", p, c) for p, c in enumerate(chunks) if c.modality == "text"]
+        moved = [dataclasses.replace(one, chunk=open_ones[one.chunk]) for one in dealt]
+        return tuple(sorted([*moved, *texts], key=lambda piece: piece.chunk))
     if policy.by_words:
         return _word_pieces(chunks, policy, rng, rate, epoch)
     sides = policy.sides(len(chunks), rng, epoch)
