@@ -69,6 +69,7 @@ class Script:
     lines: tuple[Line, ...]
     quality: str = "normal"  # "smoke": made by rules in place of a model (see Transcript.quality)
     engine: str = ""  # what wrote it, with its model; "" for the page's own text
+    options: tuple[str, ...] = ()  # wrong answers to its question; its last line is the right one
 
     def __post_init__(self) -> None:
         _check_ids(self, "id", "page")

@@ -170,11 +170,17 @@ class Split(Step):
         return found
 
     def _draw(self, seed: int, key: str) -> str:
-        at = fraction(seed, "split", key)
-        if at < self.train:
-            return "train"
-        # Not `train + valid`, which may round below 1 although nothing is left for test.
-        return "valid" if at < 1 - self.test else "test"
+        return split_of(seed, key, train=self.train, test=self.test)
+
+
+def split_of(seed: int, key: str, *, train: float, test: float) -> str:
+    """The split that a group of that name is dealt to. A page is a group named by its id, so what
+    asks about held-out pages (`transforms.synthesize.evaluation_rows`) and what trains agree."""
+    at = fraction(seed, "split", key)
+    if at < train:
+        return "train"
+    # Not `train + valid`, which may round below 1 although nothing is left for test.
+    return "valid" if at < 1 - test else "test"
 
 
 def _names(

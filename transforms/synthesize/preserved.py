@@ -11,6 +11,7 @@ not found; one that follows orders in the page instead of rewriting it loses its
 """
 
 import dataclasses
+import importlib.metadata
 import re
 from decimal import Decimal
 
@@ -58,6 +59,12 @@ REASONS: dict[str, str] = {
     "changed_names": "Too many names of the text are missing in the rewritten one.",
     "changed_words": "The rewritten text has too few words of the written one.",
 }
+
+
+def fingerprint() -> dict[str, str]:
+    """The libraries that decide what is preserved."""
+    libraries = ("unicode-rbnf", "babel", "text2num")
+    return {name: importlib.metadata.version(name) for name in libraries}
 
 
 def change(written: str, rewritten: str, language: str | None, limits: Limits) -> Change | None:

@@ -78,7 +78,11 @@ class Rewrite(Generating):
     )
 
     def fingerprint(self) -> Any:
-        return {"generator": super().fingerprint(), "prompts": prompts_digest("rewrite")}
+        return {
+            "generator": super().fingerprint(),
+            "prompts": prompts_digest("rewrite"),
+            "checks": preserved.fingerprint(),
+        }
 
     def __call__(
         self, records: Sequence[Script], model: Generator, scope: Scope
