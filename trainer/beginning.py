@@ -13,6 +13,7 @@ from trainer.distributed import Ranks
 from trainer.encoding import SpeechTokenizer
 from trainer.failures import ChangedError, CheckpointError, SetupError
 from trainer.initialize import InitializationError, initialized
+from trainer.latent.model import decoder_of
 from trainer.model import Decoder
 from trainer.opening import Opened, opened
 from trainer.pack import Vocabulary
@@ -70,7 +71,7 @@ def initial_decoder(
     Raises `SetupError` for an `initial.folder` whose weights cannot be taken over.
     """
     if config.model is not None:
-        return Decoder(config.model, vocabulary, config.seed)
+        return decoder_of(config.model, vocabulary, config.seed)
     initial = config.initial
     assert initial.folder is not None
     try:

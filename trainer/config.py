@@ -27,6 +27,7 @@ from schemas.yaml_text import write
 from trainer.contrastive.settings import ContrastiveSettings
 from trainer.data_settings import DataSettings
 from trainer.experiments.weighing import WeighingSettings
+from trainer.latent.fitting import check_latent
 from trainer.model_settings import ModelSettings
 from trainer.objectives import LossWeights
 from trainer.orders import Order
@@ -35,9 +36,10 @@ from trainer.schedule import Schedule
 CONFIGS = Path(__file__).parent / "configs"
 
 # What files of settings may need, and whether the trainer does it.
-BUILT = frozenset(("speech_units", "interleaving", "document_masks", "contrastive_loss"))
+BUILT = frozenset(
+    ("speech_units", "interleaving", "document_masks", "contrastive_loss", "latent_patches")
+)
 NOT_BUILT = {
-    "latent_patches": "patching of speech and its patch encoder and decoder (LST)",
     "frozen_weights": "training only some of the weights",
     "speech_encoder": "continuous speech features through an adapter",
 }
@@ -265,6 +267,11 @@ class Config(_Settings):
     def _pairs(self) -> Self:
         if self.contrastive is not None:
             self.contrastive.check(self.data)
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _patches(self) -> Self:
+        check_latent(self)
         return self
 
     def canonical(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ __all__ = [
     "open_data",
 ]
 
-ARRAYS = ("ids", "codes", "modality", "piece", "place")
+ARRAYS = ("ids", "codes", "modality", "piece", "place", "borders")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -250,6 +250,7 @@ class _Shipped:
     """Arrays of a batch in one shared block, and all that is not an array."""
 
     block: torch.Tensor  # uint8
+    lengths: tuple[int, ...]  # of the packs
     given: Given  # its packs' arrays are empty
 
 
@@ -285,7 +286,7 @@ def _one_thread(worker: int) -> None:
 def _packed(given: Given) -> _Shipped:
     packs, arrays = [], []
     for pack in given.batch.packs:
-        own = {name: getattr(pack, name) for name in ARRAYS}
+        own = _arrays(pack)
         arrays += [array.reshape(-1).view(np.uint8) for array in own.values()]
         packs.append(dataclasses.replace(pack, **{n: array[:0] for n, array in own.items()}))
     # written into shared memory at once: a tensor that is not there would be copied once more
@@ -294,19 +295,17 @@ def _packed(given: Given) -> _Shipped:
     if arrays:
         np.concatenate(arrays, out=block.numpy())
     batch = dataclasses.replace(given.batch, packs=tuple(packs))
-    return _Shipped(block, dataclasses.replace(given, batch=batch))
+    lengths = tuple(len(pack.ids) for pack in given.batch.packs)
+    return _Shipped(block, lengths, dataclasses.replace(given, batch=batch))
 
 
 def _unpacked(shipped: _Shipped) -> Given:
     held = shipped.block.numpy()
     packs: list[Pack] = []
-    own = shipped.given.batch.packs
-    row = sum(_width(getattr(own[0], name)) for name in ARRAYS) if own else 0
-    at, length = 0, len(held) // (row * len(own)) if own else 0
-    for pack in own:
+    at = 0
+    for pack, length in zip(shipped.given.batch.packs, shipped.lengths, strict=True):
         arrays = {}
-        for name in ARRAYS:
-            empty = getattr(pack, name)
+        for name, empty in _arrays(pack).items():
             size = _width(empty) * length
             flat = held[at : at + size].view(empty.dtype)
             arrays[name] = flat.reshape(length, *empty.shape[1:])
@@ -314,6 +313,12 @@ def _unpacked(shipped: _Shipped) -> Given:
         packs.append(dataclasses.replace(pack, **arrays))
     batch = dataclasses.replace(shipped.given.batch, packs=tuple(packs))
     return dataclasses.replace(shipped.given, batch=batch)
+
+
+def _arrays(pack: Pack) -> dict[str, Any]:
+    """By name, those that a pack has."""
+    own = {name: getattr(pack, name) for name in ARRAYS}
+    return {name: array for name, array in own.items() if array is not None}
 
 
 def _width(array: Any) -> int:

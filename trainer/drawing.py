@@ -16,6 +16,9 @@ from schemas.ids import rng
 from schemas.records import Chunk, Document, Word, frames
 from trainer.data_settings import DataError
 from trainer.encoding import Positions, TextTokenizer
+from trainer.latent.patching import Flags, patches_of
+from trainer.latent.settings import PatchSettings
+from trainer.latent.units import part_borders, unit_borders
 from trainer.outlines import Outlines
 from trainer.shard_sets import View
 from transforms.compose.chunks import groups, merge
@@ -69,6 +72,7 @@ class Shown(NamedTuple):
     side: Side
     chunk: int  # of the view
     positions: int
+    room: int  # that these take in a pack: as many, or patches where a pack is counted in them
     withheld: int  # positions of the same content on the other side, where that is not shown
     ids: tuple[int, ...]  # of text; () for speech
     parts: tuple[Part, ...]  # of speech; () for text
@@ -113,9 +117,11 @@ class Prepared:
         "lengths",
         "positions",
         "rate",
+        "rooms",
         "sides",
         "spoken",
         "texts",
+        "units",
         "written",
     )  # fmt: skip
 
@@ -145,6 +151,9 @@ class Prepared:
         self.ids: tuple[Ids, ...] | None = None  # of whole texts
         self.lengths: tuple[int, ...] = ()  # of `ids`
         self.spoken: tuple[int, ...] | None = None  # positions of each chunk's speech
+        self.rooms: tuple[int, ...] | None = None  # what they take in a pack
+        # of each fine chunk: where words and silences begin, a byte a position; None: not asked
+        self.units: tuple[bytes, ...] | None = None
 
     @property
     def groups(self) -> tuple[range, ...]:
@@ -193,8 +202,14 @@ class Drawing:
         text: TextTokenizer,
         speech: Positions | None,
         lead: str,
+        patches: PatchSettings | None = None,
     ) -> None:
         self._view, self._explicit, self._seed = view, explicit, seed
+        self._patches = patches
+        # what counts in a pack: positions, or patches of this many
+        self._size = patches.size if patches is not None and patches.count == "patches" else 1
+        # words must be read to cut by them: an outline does not do
+        self.by_times = patches is not None and patches.cut != "static"
         self._text, self._speech, self._lead = text, speech, lead
         # the draw of a run of chunks begins as the draw of any longer run from the same chunk
         self.steady = view.policy is None or not view.policy.by_words
@@ -214,7 +229,12 @@ class Drawing:
         texts, sides = tuple(c.text for c in view), tuple(str(c.modality) for c in view)
         # words weigh most, and only policies by words look at them
         kept = None if self.steady else view
-        return Prepared(document.id, rate, ends, positions, texts, sides, grouped, kept)
+        found = Prepared(document.id, rate, ends, positions, texts, sides, grouped, kept)
+        if self.by_times and self._speech is not None:
+            assert self._patches is not None
+            merged = self._patches.silence == "merged"
+            found.units = unit_borders(fine, rate, positions, self._speech.border, merged)
+        return found
 
     def prepare_outline(self, name: str, outlines: Outlines, row: int) -> Prepared:
         """The document `name`, by its outline; for policies by chunks (`steady`)."""
@@ -281,6 +301,33 @@ class Drawing:
             return counts
         return tuple(sum(counts[group.start : group.stop]) for group in prepared._groups)
 
+    def rooms(self, prepared: Prepared) -> Sequence[int]:
+        """What each chunk of the view takes in a pack as speech: its positions, or its patches."""
+        spoken = self.measures(prepared)[0]
+        if self._size == 1:
+            return spoken
+        if prepared.rooms is None:
+            counts = [self.room(self.laid(count)) for count in prepared.positions]
+            prepared.rooms = tuple(
+                [sum(counts[group.start : group.stop]) for group in prepared.groups]
+            )
+        return prepared.rooms
+
+    def room(self, positions: int) -> int:
+        """What one stretch of speech takes in a pack."""
+        return positions if self._size == 1 else patches_of(positions, self._size)
+
+    def borders(self, prepared: Prepared, parts: Sequence[Part]) -> list[Flags] | None:
+        """Where patches may begin in parts, a flag a position; None: nobody cuts patches."""
+        if self._patches is None:
+            return None
+        found = []
+        for part in parts:
+            units = None if prepared.units is None else prepared.units[part.chunk]
+            count = self.laid(part.last - part.first)
+            found.append(part_borders(units, part.first, part.last, count))
+        return found
+
     @property
     def repeats(self) -> bool:
         """Whether both sides are shown, so that none is withheld."""
@@ -293,7 +340,8 @@ class Drawing:
         sides = self.sides(prepared, epoch, copy, first, last)
         if sides is None:
             return lengths(self.draw(prepared, epoch, copy, first, last), first, last)
-        spoken, written, _ = self.measures(prepared)
+        _, written, _ = self.measures(prepared)
+        spoken = self.rooms(prepared)
         total, before = EDGES, ""
         found = []
         for place, shown in enumerate(sides, first):
@@ -319,8 +367,8 @@ class Drawing:
 
     def weight(self, prepared: Prepared) -> int:
         """About how many positions a draw of the whole document takes: the mean of both sides."""
-        spoken, written, _ = self.measures(prepared)
-        return max((EDGES + sum(spoken) + sum(written)) // 2, 1)
+        _, written, _ = self.measures(prepared)
+        return max((EDGES + sum(self.rooms(prepared)) + sum(written)) // 2, 1)
 
     def _dealt(
         self, prepared: Prepared, chunks: Sequence[Chunk], epoch: int, copy: int, first: int
@@ -354,18 +402,19 @@ class Drawing:
             ids = tuple(array("i", self._ids(prepared, place, piece.characters)))
         if piece.side == "speech" or hidden:
             parts = self._parts(prepared, place, piece)
-        spoken = sum(self._laid(part.last - part.first) for part in parts)
+        spoken = sum(self.laid(part.last - part.first) for part in parts)
         if piece.side == "text":
             words = len(chunk.text[slice(*piece.characters)].split())
-            return Shown("text", place, len(ids), spoken, ids, (), 0.0, words)
+            return Shown("text", place, len(ids), len(ids), spoken, ids, (), 0.0, words)
         if self._speech is None:
             raise DataError(
                 "no_tokenizer",
                 f"document {prepared.id}: its speech is to be read and no speech tokenizer was "
                 "given; give one, or the policy text_only",
             )
-        seconds = piece.end - piece.start
-        return Shown("speech", place, spoken, len(ids) if hidden else 0, (), parts, seconds, 0)
+        seconds, other = piece.end - piece.start, len(ids) if hidden else 0
+        room = sum(self.room(self.laid(part.last - part.first)) for part in parts)
+        return Shown("speech", place, spoken, room, other, (), parts, seconds, 0)
 
     def _ids(self, prepared: Prepared, place: int, characters: tuple[int, int]) -> Ids:
         if characters == (0, len(prepared.texts[place])):
@@ -397,7 +446,8 @@ class Drawing:
                 found.append(part)
         return tuple(found)
 
-    def _laid(self, frames: int) -> int:
+    def laid(self, frames: int) -> int:
+        """Positions of a part of so many frames."""
         return 0 if self._speech is None else self._speech.laid(frames)
 
 
@@ -409,7 +459,7 @@ def lengths(shown: Sequence[Shown], first: int, last: int) -> list[int]:
         while at < len(shown) and shown[at].chunk == chunk:
             one = shown[at]
             if one.positions:
-                total += one.positions + (one.side != side)
+                total += one.room + (one.side != side)
                 side = one.side
             at += 1
         found.append(total)

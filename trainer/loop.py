@@ -32,6 +32,7 @@ from trainer.failures import (
     SetupError,
     TrainingError,
 )
+from trainer.latent.accounting import cost_per_position
 from trainer.model import Decoder
 from trainer.opening import Opened
 from trainer.pack import Vocabulary
@@ -140,7 +141,7 @@ class _Run:
         self.config, self.out, self.group = config, out, group
         begun = begin(config, out, group, resume, allow_changes)
         self.opened, self.decoder = begun.opened, begun.decoder
-        self.cost = self.decoder.flops_per_position(config.data.length)
+        self.cost = cost_per_position(config, self.decoder, self.opened.data)
         self.cost *= passes(config.contrastive, config.data)
         self.steps = _steps(config, self.cost)
         self.opened.data.spread(self.steps)
@@ -268,7 +269,8 @@ class _Run:
         self.data_state = given.state
         self._reweigh(taken.done)
         self.totals = meter.added(self.totals, taken.done)
-        flops = meter.flops(self.decoder, taken.done, self.config.data.length, taken.again)
+        data = self.config.data
+        flops = meter.flops(self.decoder, taken.done, data.length, taken.again, data.packs)
         self.flops += flops
         self.window.add(taken.done, time.perf_counter() - begun, waited, flops)
         return taken
@@ -296,6 +298,7 @@ class _Run:
             **self.window.rates(self.peak, self.group.count),
             "seconds": self.window.seconds,
             "positions": sum(self.totals[name] for name in meter.POSITIONS),
+            "global_positions": meter.global_positions(self.totals),
             **self.totals,
             "speech_frames": self._frames(),
             "flops": self.flops,

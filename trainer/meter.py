@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 
+from trainer.latent.accounting import Counts, by_part
+from trainer.latent.patching import BEGINS
 from trainer.model import Decoder
 from trainer.objectives import KINDS, Sums
-from trainer.pack import MARKER, PADDING, SPEECH, TEXT, Batch, Vocabulary
+from trainer.pack import MARKER, PADDING, SPEECH, TEXT, Batch, Pack, Vocabulary
 
 # Dense bf16 of one device (10^12 operations a second), as its maker states it.
 PEAKS = {
@@ -34,6 +36,7 @@ COUNTS = (
     "words",
     "withheld",
     "documents",
+    "patches",
 )
 POSITIONS = COUNTS[:3]  # that hold something
 
@@ -64,9 +67,22 @@ def counts(batch: Batch) -> torch.Tensor:
         sum(pack.words for pack in packs),
         sum(pack.withheld for pack in packs),
         sum(len(pack.documents) for pack in packs),
+        sum(_patches(pack) for pack in packs),
     ]
     order = [TEXT, SPEECH, MARKER, PADDING]
     return torch.cat([kinds[order], torch.tensor(rest, dtype=torch.float64)])
+
+
+def _patches(pack: Pack) -> int:
+    """Patches of a pack; where nobody cuts, every position of speech is one."""
+    if pack.patch is None:
+        return int((pack.modality == SPEECH).sum())
+    return int((pack.patch & BEGINS > 0).sum())
+
+
+def global_positions(totals: Mapping[str, float]) -> float:
+    """What the blocks ran over: text tokens, markers, and patches of speech."""
+    return totals["text_tokens"] + totals["markers"] + totals["patches"]
 
 
 def as_vector(parts: Sequence[Sums], batch: Batch, extra: Sequence[float]) -> torch.Tensor:
@@ -154,16 +170,30 @@ def added(totals: Mapping[str, float], step: Step) -> dict[str, float]:
     }
 
 
-def flops(model: Decoder, step: Step, length: int, again: float = 0.0) -> float:
+def flops(
+    model: Decoder, step: Step, length: int, again: float = 0.0, packs: int | None = None
+) -> float:
     """Of a step: every position through the blocks, and through each head where it was asked.
 
-    `again`: positions that went through the blocks a second time."""
+    `again`: positions that went through the blocks a second time. `packs` of the step: what a
+    latent model counts by (`trainer.latent.accounting`)."""
     positions = sum(step.counts[: len(POSITIONS) + 1])
     by_kind = {name: sum(row[place] for row in step.numbers) for place, name in enumerate(KINDS)}
     spoken = by_kind["speech"] + by_kind["switch_speech"]
     worded = sum(by_kind.values()) - by_kind["contrast"] - spoken
     if model.code_heads is None:
         worded, spoken = worded + spoken, 0.0
+    if model.settings.latent is not None:
+        counted = dict(zip(COUNTS, step.counts, strict=True))
+        given = Counts(
+            packs=positions / length if packs is None else packs,
+            plain=counted["text_tokens"] + counted["markers"] + counted["padding"],
+            speech=counted["speech_positions"],
+            patches=counted["patches"],
+            text_targets=worded,
+            speech_targets=spoken,
+        )
+        return sum(by_part(model.settings, model.vocabulary, given).values())
     shares = worded / positions, spoken / positions
     found = positions * model.flops_per_position(length, *shares)
     return found + again * model.flops_per_position(length, 0.0, 0.0) if again else found

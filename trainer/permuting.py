@@ -28,15 +28,23 @@ def permuted(packs: Sequence[Pack], seed: int, step: int) -> list[Pack]:
     runs = [slice(a, b) for a, b in _runs(packs, spoken)]
     ids = np.concatenate([pack.ids[mask] for pack, mask in zip(packs, spoken, strict=True)])
     codes = np.concatenate([pack.codes[mask] for pack, mask in zip(packs, spoken, strict=True)])
+    # where words begin goes with the speech; nothing where nobody cuts patches
+    flags = [np.zeros(len(p.ids), np.uint8) if p.borders is None else p.borders for p in packs]
+    borders = np.concatenate([own[mask] for own, mask in zip(flags, spoken, strict=True)])
     rng(seed, "permute_audio", str(step)).shuffle(runs)
     if runs:
         ids = np.concatenate([ids[run] for run in runs])
         codes = np.concatenate([codes[run] for run in runs])
+        borders = np.concatenate([borders[run] for run in runs])
     found, at = [], 0
-    for pack, mask in zip(packs, spoken, strict=True):
+    for pack, mask, own_borders in zip(packs, spoken, flags, strict=True):
         count = int(mask.sum())
         own_ids, own_codes = pack.ids.copy(), pack.codes.copy()
         own_ids[mask], own_codes[mask] = ids[at : at + count], codes[at : at + count]
+        if pack.borders is not None:
+            own_borders = own_borders.copy()
+            own_borders[mask] = borders[at : at + count]
+            pack = dataclasses.replace(pack, borders=own_borders)
         found.append(dataclasses.replace(pack, ids=own_ids, codes=own_codes))
         at += count
     return found

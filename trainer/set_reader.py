@@ -53,7 +53,13 @@ class SetReader:
             positions = Positions(speech, self.stored.grid if self.stored else None)
         self._drawings = {
             stream: Drawing(
-                view, shards.settings.policy is not None, run.seed, text, positions, run.text_lead
+                view,
+                shards.settings.policy is not None,
+                run.seed,
+                text,
+                positions,
+                run.text_lead,
+                run.patches,
             )
             for stream, view in shards.views.items()
         }
@@ -87,7 +93,7 @@ class SetReader:
     def _outlined(self, drawn: Drawn) -> Prepared | None:
         """By the index's outline; None where that does not do, or the document may be another."""
         drawing, outlines = self.drawing(drawn), self.shards.outlines(drawn.shard)
-        if outlines is None or not drawing.steady:
+        if outlines is None or not drawing.steady or drawing.by_times:
             return None
         row, where = self.row(drawn), self.shards.where(drawn.shard)
         if not names_itself(self.shards.view(drawn.shard), row, where):

@@ -12,14 +12,16 @@ import numpy.typing as npt
 
 from trainer.drawing import Ids
 from trainer.encoding import Codes
+from trainer.latent.patching import Flags
 from trainer.pack import MARKER, MARKERS, PADDING, SPEECH, TEXT, Vocabulary
 
 
 class Sheet:
     """The runs of a pack of `length` positions, piece by piece; `arrays` makes a pack of them."""
 
-    def __init__(self, length: int, vocabulary: Vocabulary) -> None:
-        self._length, self._vocabulary = length, vocabulary
+    def __init__(self, length: int, vocabulary: Vocabulary, cuts: bool = False) -> None:
+        """`cuts`: patches will be cut, so `borders` are wanted."""
+        self._length, self._vocabulary, self._cuts = length, vocabulary, cuts
         self._markers = {name: vocabulary.markers_first + n for n, name in enumerate(MARKERS)}
         self._unit = vocabulary.speech_first
         self.kinds: list[int] = []
@@ -28,50 +30,63 @@ class Sheet:
         self._texts: list[Ids] = []
         self._codes: list[Codes] = []  # of all speech, end to end
         self._pieces: list[int] = []  # positions of each
+        self._rooms: list[int] = []  # what each run takes in the pack: positions, or patches
+        self._borders: list[Flags] = []  # of all speech, end to end; none where nobody cuts
         self._begun = (0, 0)
 
     def marker(self, name: str) -> None:
         self.kinds.append(MARKER)
         self.lengths.append(1)
+        self._rooms.append(1)
         self._values.append(self._markers[name])
 
     def text(self, positions: int, ids: Ids) -> None:
         self.kinds.append(TEXT)
         self.lengths.append(positions)
+        self._rooms.append(positions)
         self._values.append(0)
         self._texts.append(ids)
 
-    def speech(self, positions: int) -> None:
-        """So many positions, whose codes come with `end`."""
+    def speech(self, positions: int, room: int) -> None:
+        """So many positions, whose codes come with `end`, and what they take in the pack."""
         self.kinds.append(SPEECH)
         self.lengths.append(positions)
+        self._rooms.append(room)
         self._values.append(self._unit)
 
-    def more_speech(self, positions: int) -> None:
+    def more_speech(self, positions: int, room: int) -> None:
         """More of the run that was written last."""
         self.lengths[-1] += positions
+        self._rooms[-1] += room
 
     def begin(self) -> None:
         self._begun = (len(self.kinds), len(self._texts))
         self.marker("document")
 
-    def positions(self) -> int:
-        """Of the piece that was begun."""
-        return sum(self.lengths[self._begun[0] :])
+    def room(self) -> int:
+        """What the piece that was begun takes in the pack."""
+        return sum(self._rooms[self._begun[0] :])
 
-    def end(self, positions: int, codes: Iterable[Codes]) -> None:
-        """The piece is whole: so many positions, and this is its speech."""
+    def end(self, codes: Iterable[Codes], borders: Iterable[Flags] | None = None) -> None:
+        """The piece is whole, and this is its speech, with where its patches may begin."""
         self._codes += codes
-        self._pieces.append(positions)
+        self._borders += borders or ()
+        self._pieces.append(sum(self.lengths[self._begun[0] :]))
 
     def drop(self) -> None:
         """Take the piece back that was begun and not ended."""
         runs, texts = self._begun
         del self.kinds[runs:], self.lengths[runs:], self._values[runs:], self._texts[texts:]
+        del self._rooms[runs:]
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """`ids`, `codes`, `modality`, `piece` and `place` of the pack; the rest is padding."""
-        end, length, books = sum(self._pieces), self._length, self._vocabulary.codebooks
+        """`ids`, `codes`, `modality`, `piece`, `place` and `borders` of the pack.
+
+        What room is left is padding: the arrays are as long as the pack where it is counted in
+        positions, and longer where it is counted in patches.
+        """
+        end, books = sum(self._pieces), self._vocabulary.codebooks
+        length = end + self._length - sum(self._rooms)
         modality, ids = np.empty(length, np.int8), np.empty(length, np.int32)
         piece, place = np.empty(length, np.int32), np.empty(length, np.int32)
         modality[end:], ids[end:], piece[end:], place[end:] = PADDING, 0, -1, 0
@@ -93,7 +108,13 @@ class Sheet:
         else:
             codes = np.empty((length, books), self._vocabulary.codes)
             self._lay(codes)
-        return {"ids": ids, "codes": codes, "modality": modality, "piece": piece, "place": place}
+        found = {"ids": ids, "codes": codes, "modality": modality, "piece": piece, "place": place}
+        if self._cuts:
+            borders = np.zeros(length, np.uint8)
+            if self._borders:
+                borders[modality == SPEECH] = np.concatenate(self._borders)
+            found["borders"] = borders
+        return found
 
     def _lay(self, codes: Codes) -> None:
         """All codes in their places, 0 where no speech is."""

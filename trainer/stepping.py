@@ -19,6 +19,8 @@ from trainer import distributed, meter, optimizer
 from trainer.config import Config
 from trainer.contrastive.objective import ContrastiveObjective
 from trainer.distributed import Ranks
+from trainer.latent.model import decoder_of
+from trainer.latent.patching import cut_batch
 from trainer.model import Decoder
 from trainer.objectives import LossWeights, Sums, losses
 from trainer.pack import Batch
@@ -95,6 +97,9 @@ class Stepper:
     def __call__(self, batch: Batch, step: int, steps: int, extra: Sequence[float]) -> Taken:
         """Update `step` of `steps`, from 0, on this rank's packs. Raises `WrongNumbers`."""
         torch.manual_seed(_seed(self.config.seed, step, self.group.rank))
+        data = self.config.data
+        if data.patches is not None:
+            batch = cut_batch(batch, data.patches, data.seed, step, steps)
         twice = isinstance(self._objective, ContrastiveObjective)
         if twice:
             self._objective.begin(batch)
@@ -124,7 +129,7 @@ class Stepper:
         """A decoder that can be asked by itself; a copy where the weights lie in shards."""
         if not self.sharded:
             return self.decoder
-        found = Decoder(self.decoder.settings, self.decoder.vocabulary).to(self.group.device)
+        found = decoder_of(self.decoder.settings, self.decoder.vocabulary).to(self.group.device)
         own: dict[str, Any] = dict(self.decoder.named_parameters())
         with torch.no_grad():
             for name, weight in found.named_parameters():

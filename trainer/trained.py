@@ -15,6 +15,7 @@ from trainer.config import Config, of_json
 from trainer.distributed import Ranks
 from trainer.encoding import SpeechTokenizer
 from trainer.failures import CheckpointError
+from trainer.latent.model import decoder_of
 from trainer.model import Decoder
 from trainer.model_settings import ModelSettings
 from trainer.opening import kept_text_tokenizer, opened_speech
@@ -81,7 +82,7 @@ def saved_decoder(state: Mapping[str, Any], path: Path) -> Decoder:
     try:
         settings = ModelSettings.model_validate_json(json.dumps(state["model"]))
         vocabulary = Vocabulary(**state["vocabulary"])
-        return Decoder(settings, vocabulary)
+        return decoder_of(settings, vocabulary)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its state is not ours: {error!r}") from error
 

@@ -12,12 +12,14 @@ depends on what follows, whatever is cut anew there. All functions work on int a
 [length], and cost a few passes over them.
 """
 
+import dataclasses
+
 import numpy as np
 import numpy.typing as npt
 
 from schemas.ids import rng
 from trainer.latent.settings import PatchSettings
-from trainer.pack import SPEECH, Pack
+from trainer.pack import SPEECH, Batch, Pack
 
 STRETCH, UNIT = 1, 2  # flags of borders: a stretch begins here; a word or a silence does
 BEGINS, WHOLE = 1, 2  # flags of a cut: a patch begins here; is known to be whole here
@@ -113,6 +115,15 @@ def which_aligned(pack: Pack, settings: PatchSettings, seed: int, step: int, ste
         return np.full(count, share == 1.0)
     chance = rng(seed, "patches", str(pack.number))
     return np.array([chance.random() < share for _ in range(count)], np.bool_)
+
+
+def cut_batch(batch: Batch, settings: PatchSettings, seed: int, step: int, steps: int) -> Batch:
+    """The packs of update `step` of `steps`, cut into patches."""
+    packs = [
+        dataclasses.replace(pack, patch=cut(pack, settings, seed, step, steps))
+        for pack in batch.packs
+    ]
+    return dataclasses.replace(batch, packs=tuple(packs))
 
 
 def cut(pack: Pack, settings: PatchSettings, seed: int = 0, step: int = 0, steps: int = 1) -> Flags:
