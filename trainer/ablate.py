@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.yaml_text import write as yaml_of
+from trainer.ablation.held_out import HeldOut
 from trainer.ablation.making import Sources, told
 from trainer.ablation.page import page
 from trainer.ablation.plan import REFERENCE, Planned, plan
@@ -58,15 +59,16 @@ def ablate(
     """
     out, tell = Path(out), say or told
     planned = plan(Path(path), overrides, given or {})
-    sources = Sources(planned.study, planned.path, out, tell)
+    study = planned.study
+    sources = Sources(study.data, planned.path, out, tell, study.evaluation.sets)
     with locked(out):
-        _refuse_changed(out, {"study": planned.canonical()}, only=("study",))
-        _kept(out, {"study": planned.canonical()})
+        refuse_changed(out, {"study": planned.canonical()}, only=("study",))
+        keep_study(out, {"study": planned.canonical()})
         sources.make()
         facts = dict(sources.facts(_shards(planned)))
         everything = {"study": planned.canonical(), "facts": facts}
-        _refuse_changed(out, everything, only=("study", "facts"))
-        _kept(out, everything)
+        refuse_changed(out, everything, only=("study", "facts"))
+        keep_study(out, everything)
         tokenizer = _shared_tokenizer(planned, sources, out)
         cells = list(planned.cells())
         chosen = _chosen(planned, cells, arms, seeds)
@@ -84,7 +86,21 @@ def _shards(planned: Planned) -> list[str]:
     for arm in planned.study.names():
         config = planned.config(arm, planned.study.seeds[0], lambda name: f"{REFERENCE}{name}")
         found |= {one.shards for one in config.data.sets.values()}
+    held = planned.study.evaluation.held_out
+    if held is not None:
+        found |= {one.shards for one in (held.sets or {}).values()}
     return sorted(found)
+
+
+def held_out_of(asked: HeldOut | None, place: Callable[[str], str]) -> dict[str, Any] | None:
+    """What cells are told of held-out losses: JSON, with references to data resolved."""
+    if asked is None:
+        return None
+    found = asked.model_dump(mode="json")
+    for one in (found["sets"] or {}).values():
+        if one["shards"].startswith(REFERENCE):
+            one["shards"] = place(one["shards"].removeprefix(REFERENCE))
+    return found
 
 
 class _Task:
@@ -113,6 +129,7 @@ class _Task:
                 for name, folder in study.evaluation.sets.items()
             },
             "evaluation": asked.model_dump(mode="json"),
+            "held_out": held_out_of(study.evaluation.held_out, self._sources.place),
             "at": list(study.evaluation.at),
             "endpoint": study.endpoint.at,
             "threads": config.compute.threads or os.cpu_count() or 1,
@@ -171,7 +188,7 @@ def _chosen(
     ]
 
 
-def _refuse_changed(out: Path, now: Mapping[str, Any], only: Sequence[str]) -> None:
+def refuse_changed(out: Path, now: Mapping[str, Any], only: Sequence[str]) -> None:
     """Raise `ChangedError` with a diff where OUT was begun as another study."""
     try:
         before = json.loads((out / STUDY).read_text("utf-8"))
@@ -191,11 +208,11 @@ def _refuse_changed(out: Path, now: Mapping[str, Any], only: Sequence[str]) -> N
     )
 
 
-def _kept(out: Path, value: Mapping[str, Any]) -> None:
+def keep_study(out: Path, value: Mapping[str, Any]) -> None:
     """Write OUT/study.json; facts that are known already stay until they are looked at again."""
     path = out / STUDY
     before = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    _put(path, json.dumps({**before, **value}, indent=1, sort_keys=True) + "\n")
+    put_text(path, json.dumps({**before, **value}, indent=1, sort_keys=True) + "\n")
 
 
 def _written(
@@ -203,13 +220,13 @@ def _written(
 ) -> Ablated:
     ended = {cell: value for cell in cells if (value := done(out, cell)) is not None}
     found = results(planned.study, ended, len(cells), facts)
-    _put(out / "results.json", json.dumps(as_json(found), indent=1, sort_keys=True) + "\n")
-    _put(out / "results.md", markdown(found))
-    _put(out / REPORT, page(found))
+    put_text(out / "results.json", json.dumps(as_json(found), indent=1, sort_keys=True) + "\n")
+    put_text(out / "results.md", markdown(found))
+    put_text(out / REPORT, page(found))
     return Ablated(results=found, report=out / REPORT, table=out / "results.md")
 
 
-def _put(path: Path, text: str) -> None:
+def put_text(path: Path, text: str) -> None:
     part = path.with_name(f"{path.name}.part")
     part.write_text(text, encoding="utf-8")
     os.replace(part, path)

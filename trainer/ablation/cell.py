@@ -17,13 +17,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trainer import journal
 from trainer.ablation.counting import counted, steps_of
+from trainer.ablation.held_out import HeldOut, HeldOutData
 from trainer.ablation.moments import Moment, step_of
 from trainer.beginning import initial_decoder
 from trainer.config import Config, Stop, of_json
 from trainer.distributed import ranks
 from trainer.evaluate import EvaluationSettings, Tokenizers, evaluate, read_set, write
 from trainer.evaluation.layout import EvalSet
+from trainer.latent.accounting import cost_per_position
 from trainer.loop import State, train
 from trainer.model import Decoder
 from trainer.opening import Opened, opened
@@ -46,10 +49,14 @@ def run(folder: Path) -> dict[str, Any]:
     asked = _Asked(sets, EvaluationSettings.model_validate_json(json.dumps(task["evaluation"])))
     steps = config.steps(_flops_per_position(config, ready))
     ready.data.spread(steps)
+    held = None
+    if task.get("held_out") is not None:
+        asked_of = HeldOut.model_validate_json(json.dumps(task["held_out"]))
+        held = HeldOutData(asked_of, config, ready.text, ready.speech)
     at = moments(task["at"], steps)
     endpoint = step_of(task["endpoint"], steps)
     result = train(
-        config, folder / "run", at={step: asked.at(folder, step == endpoint) for step in at}
+        config, folder / "run", at={step: asked.at(folder, step == endpoint, held) for step in at}
     )
     if result.stopped != "done":
         raise RuntimeError(
@@ -62,10 +69,14 @@ def run(folder: Path) -> dict[str, Any]:
         )
     return {
         "steps": result.steps,
-        "accuracy": {str(step): result.evaluations[step] for step in sorted(at)},
+        "accuracy": {str(step): result.evaluations[step]["accuracy"] for step in sorted(at)},
+        "held_out": {
+            str(step): result.evaluations[step]["held_out"] for step in sorted(at) if held
+        },
         "endpoint_step": endpoint,
         "read": counted(ready.data, result.steps),
         "flops": result.flops,
+        "parameters": _parameters(folder / "run"),
         "losses": {k: v for k, v in result.last.items() if k.startswith("loss")},
         "facts": ready.facts,
         "items": {one.name: one.digest for one in sets},
@@ -82,8 +93,14 @@ class _Asked:
         self._sets, self._settings = sets, settings
         self._tokenizers: Tokenizers | None = None
 
-    def at(self, folder: Path, keep_items: bool) -> Any:
+    def at(self, folder: Path, keep_items: bool, held: HeldOutData | None = None) -> Any:
         def ask(model: Decoder, state: State) -> Mapping[str, Any]:
+            return {
+                "accuracy": accuracy(model, state) if self._sets else {},
+                "held_out": None if held is None else held.losses(model),
+            }
+
+        def accuracy(model: Decoder, state: State) -> Mapping[str, Any]:
             if self._tokenizers is None:
                 self._tokenizers = Tokenizers(
                     state.opened.text,
@@ -128,7 +145,15 @@ def _flops_per_position(config: Config, ready: Opened) -> float:
     if config.stop.flops is None:
         return 1.0  # not asked for: see Config.steps
     decoder = initial_decoder(config, ready.data.vocabulary, ready.text)
-    return float(decoder.flops_per_position(config.data.length))
+    return cost_per_position(config, decoder, ready.data)
+
+
+def _parameters(out: Path) -> dict[str, int]:
+    """Weights of the cell's model by part, as its log says."""
+    found: dict[str, int] = next(
+        line["parameters"] for line in journal.read(out) if "parameters" in line
+    )
+    return found
 
 
 def _die_with_parent(parent: int) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from schemas.store import StoreError
 from trainer.ablation.plan import REFERENCE
-from trainer.ablation.study import DataEntry, Study
+from trainer.ablation.study import DataEntry
 from trainer.data_settings import DataSettings, SetSettings
 from trainer.evaluate import read_set
 from trainer.failures import SetupError, TrainingError
@@ -28,13 +28,22 @@ MADE, CURATED, ENDED = "made", "curated", "made.json"
 class Sources:
     """Where the data of a study lie; made on the first use of each."""
 
-    def __init__(self, study: Study, path: Path, out: Path, say: Callable[[str], None]) -> None:
-        self._study, self._near, self._out, self._say = study, path.parent, out / "data", say
+    def __init__(
+        self,
+        data: Mapping[str, DataEntry],
+        path: Path,
+        out: Path,
+        say: Callable[[str], None],
+        items: Mapping[str, str] | None = None,
+    ) -> None:
+        """`items`: folders of evaluation sets by name; `path`: of the file that names all this."""
+        self._data, self._items = data, items or {}
+        self._near, self._out, self._say = path.parent, out / "data", say
         self._curate_out = (out / CURATED).resolve()
 
     def make(self) -> None:
         """Make and curate what the study says. Raises `TrainingError` where a command fails."""
-        for name, entry in self._study.data.items():
+        for name, entry in self._data.items():
             if entry.recipe is not None:
                 self._made(name, entry)
                 self._curated(name, entry)
@@ -42,7 +51,7 @@ class Sources:
     def place(self, reference: str) -> str:
         """What `data:NAME` or `data:NAME/path` stands for: shards, or a file that was made."""
         name, slash, below = reference.partition("/")
-        entry = self._study.data[name]
+        entry = self._data[name]
         if entry.shards is not None:
             return f"{entry.shards.rstrip('/')}/{below}" if slash else entry.shards
         if slash:
@@ -62,7 +71,7 @@ class Sources:
         for name in shards:
             own = name.removeprefix(REFERENCE)
             yield f"shards of {own}", shards_digest(name if own == name else self.place(own))
-        for name, folder in sorted(self._study.evaluation.sets.items()):
+        for name, folder in sorted(self._items.items()):
             yield f"items of {name}", read_set(self.folder(folder), name).digest
 
     def _made(self, name: str, entry: DataEntry) -> None:

@@ -21,7 +21,7 @@ from schemas.settings import (
     read,
     replace_at,
 )
-from trainer.ablation.study import Study
+from trainer.ablation.study import DataEntry, Study
 from trainer.config import CONFIGS, Config
 
 REFERENCE = "data:"  # of a string that names an entry of the study's data
@@ -82,13 +82,14 @@ def plan(
     study, problems = check(tree, Study)
     if study is None:
         raise SettingsError(problems)
-    study = _with_given(study, given or {}, path)
-    base = _base(study, path)
-    base, problems = _changed(base, study.settings, path, "settings")
+    entries = given_data(study.data, given or {}, path)
+    study = study.model_copy(update={"data": entries})
+    base = base_tree(study.config, path)
+    base, problems = changed_tree(base, study.settings, path, "settings")
     trees: dict[str, Node] = {}
     for group, arms in (("arms", study.arms), ("beside", study.beside)):
         for name, arm in arms.items():
-            trees[name], found = _changed(base, arm.settings, path, f"{group}.{name}.settings")
+            trees[name], found = changed_tree(base, arm.settings, path, f"{group}.{name}.settings")
             problems += found
     for name, control in study.of_controls().items():
         trees[name] = _controlled(trees[control.arm], name)
@@ -127,10 +128,12 @@ def _unresolved(name: str) -> str:
     return f"{REFERENCE}{name}"
 
 
-def _with_given(study: Study, given: Mapping[str, str], path: Path) -> Study:
-    """The study with the shards that the user gave in the place of what it `needs`."""
+def given_data(
+    data: Mapping[str, DataEntry], given: Mapping[str, str], path: Path
+) -> dict[str, DataEntry]:
+    """The entries with the shards that the user gave in the place of what they `need`."""
     problems = []
-    entries = dict(study.data)
+    entries = dict(data)
     for name, place in given.items():
         if name not in entries or entries[name].needs is None:
             asked = sorted(n for n, entry in entries.items() if entry.needs is not None)
@@ -145,18 +148,20 @@ def _with_given(study: Study, given: Mapping[str, str], path: Path) -> Study:
     ]
     if problems:
         raise SettingsError(problems)
-    return study.model_copy(update={"data": entries})
+    return entries
 
 
-def _base(study: Study, path: Path) -> Node:
-    shipped = CONFIGS / f"{study.config}.yaml"
-    near = path.parent / study.config
-    return read(near if near.is_file() else shipped if shipped.is_file() else Path(study.config))
+def base_tree(config: str, path: Path) -> Node:
+    """The config that a file at `path` names: beside it, shipped, or a path."""
+    shipped = CONFIGS / f"{config}.yaml"
+    near = path.parent / config
+    return read(near if near.is_file() else shipped if shipped.is_file() else Path(config))
 
 
-def _changed(
+def changed_tree(
     tree: Node, settings: Mapping[str, Any], path: Path, where: str
 ) -> tuple[Node, list[Problem]]:
+    """The tree with settings by dotted address, and what is wrong with them."""
     problems: list[Problem] = []
     place = Place(str(path))
     for address, value in settings.items():
@@ -203,7 +208,9 @@ def _references(planned: Planned) -> Iterator[Problem]:
 
     for tree in planned.trees.values():
         resolved(tree, note)
-    for folder in planned.study.evaluation.sets.values():
+    held = planned.study.evaluation.held_out
+    places = [one.shards for one in (held.sets or {}).values()] if held is not None else []
+    for folder in (*planned.study.evaluation.sets.values(), *places):
         if folder.startswith(REFERENCE):
             note(folder.removeprefix(REFERENCE))
     there = sorted(planned.study.data)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 from pydantic import Field
 
+from trainer.ablation.held_out import HeldOut
 from trainer.ablation.moments import Moment, share_of
 from trainer.evaluate import EvaluationSettings
 
@@ -104,6 +105,9 @@ class Evaluation(_Settings):
 
     sets: dict[str, str] = Field(min_length=1, description="Name -> folder with items.jsonl.")
     settings: EvaluationSettings = EvaluationSettings()
+    held_out: HeldOut | None = Field(
+        None, description="Also the loss on held-out documents, by set; shown, and no endpoint."
+    )
     at: tuple[Moment, ...] = Field(
         ("end",), strict=False, min_length=1, description='Steps, shares ("25%") and "end".'
     )
