@@ -174,8 +174,8 @@ class Endpoint:
         return Failed(reason=reason, detail=error.detail)
 
 
-def caller(settings: EndpointSettings) -> Caller:
-    """Who calls the endpoint. Raises `ModelError` where the address or the key is missing."""
+def caller(settings: EndpointSettings, kind: type[Caller] = Caller) -> Caller:
+    """Who calls the endpoint; a `kind` may read answers that are no JSON. Raises `ModelError` where the address or the key is missing."""
     if not settings.base_url:
         raise ModelError("endpoint", "no address: set endpoint.base_url (http://host:8000/v1)")
     key = None
@@ -197,7 +197,7 @@ def caller(settings: EndpointSettings) -> Caller:
         longest_wait=settings.longest_wait,
         wait=min(1.0, settings.longest_wait),
     )
-    return Caller(settings.base_url, key, limits, settings.concurrency)
+    return kind(settings.base_url, key, limits, settings.concurrency)
 
 
 def check_reachable(settings: EndpointSettings, model: str) -> None:

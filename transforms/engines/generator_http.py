@@ -19,7 +19,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from schemas.ids import rng
 
@@ -55,6 +55,8 @@ class Unanswered(RuntimeError):
 
 class Caller:
     """Calls one endpoint; safe for threads, of which at most `concurrency` call at once."""
+
+    accept: ClassVar[str] = "application/json"
 
     def __init__(
         self,
@@ -145,7 +147,7 @@ class Caller:
     def _exchange(
         self, connection: http.client.HTTPConnection, method: str, path: str, data: bytes | None
     ) -> tuple[int, Mapping[str, str], bytes]:
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        headers = {"Accept": self.accept, "Accept-Encoding": "identity"}
         if data is not None:
             headers["Content-Type"] = "application/json"
         if self._key is not None:

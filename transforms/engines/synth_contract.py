@@ -8,11 +8,13 @@ alone. Within a reading, an engine may carry something from one utterance to the
 import dataclasses
 import math
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 import pydantic
+
+from transforms.engines.generator import EndpointSettings
 
 Pcm16 = npt.NDArray[np.int16]
 
@@ -87,19 +89,22 @@ class SynthSettings(pydantic.BaseModel):
         description="Variation that Piper draws by itself (share of its own; 0 gives the same "
         "samples each time, more does not)",
     )
-    url: str | None = pydantic.Field(
-        None, description="Address of the endpoint, up to /v1 (http://127.0.0.1:8000/v1)"
+    endpoint: EndpointSettings = pydantic.Field(
+        default=EndpointSettings(), description="Where the endpoint is and how it is called"
     )
-    model: str | None = pydantic.Field(None, description="Name of the model at the endpoint")
-    format: str = pydantic.Field(
-        "wav", pattern="^(wav|flac|pcm)$", description="What the endpoint sends (wav, flac, pcm)"
+    format: Literal["wav", "flac", "pcm"] = pydantic.Field(
+        "wav", description="What the endpoint is to send (wav, flac, or bare samples)"
     )
-    endpoint_rate: int = pydantic.Field(
-        24_000, ge=8_000, le=96_000, description="Rate of the endpoint's pcm (Hz; OpenAI: 24000)"
+    rate: int = pydantic.Field(
+        24_000,
+        ge=8_000,
+        le=48_000,
+        description="Rate of the endpoint's bare samples (Hz; OpenAI's)",
     )
-    endpoint_voices: dict[str, str] = pydantic.Field(
+    voices: dict[str, str] = pydantic.Field(
         default={},
-        description="The endpoint's voices and the accent that each speaks (name: language tag)",
+        description="The endpoint's voices, which it does not list, and their accents (name: "
+        "language tag, such as alloy: en-us)",
     )
 
 

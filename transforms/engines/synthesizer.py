@@ -19,7 +19,12 @@ from transforms.engines.synth_contract import (
     language_of,
     violations,
 )
+from transforms.engines.synth_endpoint import SpeechEndpoint
 from transforms.engines.synth_espeak import Espeak
+from transforms.engines.synth_flite import Flite
+from transforms.engines.synth_kokoro import Kokoro
+from transforms.engines.synth_melo import Melo
+from transforms.engines.synth_piper import Piper
 
 __all__ = [
     "ENGINES",
@@ -41,6 +46,11 @@ __all__ = [
 
 ENGINES: dict[str, type[Synthesizer]] = {
     "espeak-ng": Espeak,
+    "flite": Flite,
+    "kokoro": Kokoro,
+    "piper": Piper,
+    "melo": Melo,
+    "endpoint": SpeechEndpoint,
 }
 
 
