@@ -175,7 +175,10 @@ class Endpoint:
 
 
 def caller(settings: EndpointSettings, kind: type[Caller] = Caller) -> Caller:
-    """Who calls the endpoint; a `kind` may read answers that are no JSON. Raises `ModelError` where the address or the key is missing."""
+    """Who calls the endpoint; a `kind` may read answers that are no JSON.
+
+    Raises `ModelError` where the address or the key is missing.
+    """
     if not settings.base_url:
         raise ModelError("endpoint", "no address: set endpoint.base_url (http://host:8000/v1)")
     key = None

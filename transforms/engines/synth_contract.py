@@ -66,7 +66,7 @@ class Unspoken:
 Answer = Sound | Unspoken
 
 
-class SynthSettings(pydantic.BaseModel):
+class SynthOptions(pydantic.BaseModel):
     """What an engine is told beside its name; each takes what concerns it."""
 
     model_config = pydantic.ConfigDict(
@@ -89,9 +89,6 @@ class SynthSettings(pydantic.BaseModel):
         description="Variation that Piper draws by itself (share of its own; 0 gives the same "
         "samples each time, more does not)",
     )
-    endpoint: EndpointSettings = pydantic.Field(
-        default=EndpointSettings(), description="Where the endpoint is and how it is called"
-    )
     format: Literal["wav", "flac", "pcm"] = pydantic.Field(
         "wav", description="What the endpoint is to send (wav, flac, or bare samples)"
     )
@@ -105,6 +102,14 @@ class SynthSettings(pydantic.BaseModel):
         default={},
         description="The endpoint's voices, which it does not list, and their accents (name: "
         "language tag, such as alloy: en-us)",
+    )
+
+
+class SynthSettings(SynthOptions):
+    """The same, with where the endpoint is: what is said does not depend on that."""
+
+    endpoint: EndpointSettings = pydantic.Field(
+        default=EndpointSettings(), description="Where the endpoint is and how it is called"
     )
 
 

@@ -122,7 +122,7 @@ class SpeechEndpoint(Single):
             raise ModelError(
                 self.name,
                 f"{self._caller.where} does not answer ({error.detail}): start the server, or "
-                "correct speak.options.endpoint; then run the same command again, what was spoken "
+                "correct speak.endpoint; then run the same command again, what was spoken "
                 "is kept",
             ) from error
         try:

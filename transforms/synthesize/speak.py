@@ -21,7 +21,8 @@ from schemas.ids import digest_of
 from schemas.pages import Utterance
 from schemas.records import Clip, Drop, frames
 from transforms.engines import synthesizer
-from transforms.engines.synthesizer import Reading, SynthSettings
+from transforms.engines.generator import EndpointSettings
+from transforms.engines.synthesizer import Reading, SynthOptions, SynthSettings
 from transforms.step import AudioSink, Phase, RecordStep, Scope, ScratchFull
 from transforms.synthesize.casting import Ensemble, Part, Stage, chosen
 from transforms.synthesize.spoken_clips import speaker_of, with_take
@@ -37,6 +38,7 @@ class Speak(RecordStep):
 
     phase: ClassVar[Phase] = "synthesize"
     makes_audio: ClassVar[bool] = True
+    unkeyed: ClassVar[frozenset[str]] = frozenset({"endpoint"})
     reasons: ClassVar[dict[str, str]] = {
         "language_without_voice": "The engine has no voice, or too few, for the text's language.",
         "silent": "Nothing is heard of the text, or almost nothing but silence.",
@@ -115,8 +117,12 @@ class Speak(RecordStep):
     max_silence: float = pydantic.Field(
         0.7, gt=0, le=1, description="Most silence inside an utterance (share; ours)"
     )
-    options: SynthSettings = pydantic.Field(
-        default=SynthSettings(), description="What the engine is told beside its name"
+    options: SynthOptions = pydantic.Field(
+        default=SynthOptions(), description="What the engine is told beside its name"
+    )
+    endpoint: EndpointSettings = pydantic.Field(
+        default=EndpointSettings(),
+        description="Where the engine endpoint/MODEL is and how it is called",
     )
 
     @pydantic.field_validator("engine")
@@ -144,7 +150,7 @@ class Speak(RecordStep):
 
         Raises `ModelError` where the engine cannot work, `ValueError` for a voice it lacks.
         """
-        found = synthesizer.fingerprint(self.engine, self.options)
+        found = synthesizer.fingerprint(self.engine, self.settings())
         names = [voice.name for voice in self.ensemble().voices]
         libraries = ("soxr", "pyloudnorm", *(("babel", "unicode-rbnf") if self.normalise else ()))
         return {
@@ -156,10 +162,19 @@ class Speak(RecordStep):
     def imports(self) -> tuple[str, ...]:
         return ("pyloudnorm", "soxr", "scipy.fft", "scipy.signal")
 
+    @property
+    def concurrency(self) -> int:
+        """Pages at once: more than one where an endpoint is waited for."""
+        return self.endpoint.concurrency if self.engine.startswith("endpoint/") else 1
+
+    def settings(self) -> SynthSettings:
+        """What the engine is told beside its name."""
+        return SynthSettings(**dict(self.options), endpoint=self.endpoint)
+
     def ensemble(self) -> Ensemble:
         """The voices that may be drawn. Raises `ValueError` for one that the engine lacks."""
         family, variant = synthesizer.parse(self.engine)
-        listed = family.listed(variant, self.options)
+        listed = family.listed(variant, self.settings())
         voices = chosen(listed, self.voices, self.accents)
         known = {voice.name for voice in voices} | {voice.accent for voice in voices}
         if unknown := sorted(set(self.weights) - known):
@@ -168,7 +183,7 @@ class Speak(RecordStep):
 
     def load(self) -> Stage:
         """The engine with its voices. Whoever loads it closes it; it ends with the worker."""
-        return Stage(synthesizer.load(self.engine, self.options), self.ensemble())
+        return Stage(synthesizer.load(self.engine, self.settings()), self.ensemble())
 
     def __call__(
         self, records: Sequence[Utterance], model: Stage, scope: Scope

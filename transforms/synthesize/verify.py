@@ -58,6 +58,7 @@ class Verify(RecordStep):
 
     phase: ClassVar[Phase] = "synthesize"
     makes_audio: ClassVar[bool] = True
+    unkeyed: ClassVar[frozenset[str]] = frozenset({"speaking"})  # the fingerprint has it
     reasons: ClassVar[dict[str, str]] = {
         "misheard": "A recognizer heard other words than were to be said, in two voices.",
         "pace": "Too fast or too slow for its text, in two voices.",
@@ -122,7 +123,7 @@ class Verify(RecordStep):
         return {
             "recognizer": recognizer.fingerprint(self.engine, self._settings()),
             "normalizer": normalizer.fingerprint(),
-            "speaking": None if self.speaking is None else self.speaking.fingerprint(),
+            "speaking": None if self.speaking is None else _key(self.speaking),
         }
 
     def _settings(self) -> pydantic.BaseModel | None:
@@ -259,6 +260,12 @@ class Verify(RecordStep):
             threshold=fault.threshold,
             detail=fault.detail,
         )
+
+
+def _key(speaking: Speak) -> list[Any]:
+    """What of the step that speaks again changes results."""
+    settings = speaking.model_dump(mode="json", exclude=set(speaking.unkeyed))
+    return [settings, speaking.fingerprint()]
 
 
 def _with_answer(clip: Clip, answer: recognizer.Answer | None) -> Clip:
