@@ -391,6 +391,10 @@ class Curator:
         return self._record_phase("hear", line.hear_key, job, members, then=line.annotate)
 
     def _synthesize(self, line: StreamOutline, members: Sequence[Member]) -> Ledger:
+        known = ledger(self.store, "synthesize", line.annotate_key)
+        if any(member.id not in known.done for member in members):
+            for step in line.annotate:
+                reach(step)
         job = SynthesizeJob(
             seed=self.recipe.seed, steps=line.annotate, **self._common(line.annotate_key)
         )
@@ -611,6 +615,13 @@ def limited(counted: Census, limit_seconds: float | None) -> Census:
         tasks=tasks,
         sources_of={name: counted.sources_of[name] for name in tasks},
     )
+
+
+def reach(step: Step) -> None:
+    """See that the endpoint of a step that asks one answers. Raises `ModelError`."""
+    check = getattr(step, "check_reachable", None)
+    if check is not None:
+        check()
 
 
 def of_tasks(counted: Census, kept: Collection[str]) -> Census:

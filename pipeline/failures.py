@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from schemas.records import Drop
+from transforms.engines.generator import REASONS
 from transforms.gather.web.frontier import Row
 from transforms.hear.decode import Decode
 
@@ -19,8 +20,18 @@ UNREADABLE = frozenset(("unreadable", "missing"))
 """Reasons of crawl that say that a disk or its rights are at fault."""
 
 
-FAILED: dict[str, frozenset[str]] = {}
+_GENERATED = frozenset(REASONS)
+FAILED: dict[str, frozenset[str]] = {
+    "extract": frozenset(("timeout", "memory")),
+    "rewrite": _GENERATED,
+    "question": _GENERATED,
+    "speak": frozenset(("crashed", "timeout", "scratch_full")),
+    "verify": frozenset(("oom", "scratch_full")),
+}
 """Reasons of steps of pages that say that a machine or a model is at fault, not the page."""
+
+BROKEN = frozenset(("crashed", "memory", "oom", "timeout", "unanswered"))
+"""Those of `FAILED` that say so of a machine; a model's refusal is a dead letter, no failure."""
 
 
 class Failure(NamedTuple):
@@ -40,7 +51,8 @@ def of_root(root: str, drops: Iterable[Drop], name: str = "") -> Outcome:
     """Of a recording or task by its drops; `name`: how people know it."""
     for drop in drops:
         failed = drop.step == Decode.name() and drop.reason not in WELL_FORMED
-        if failed or drop.reason == "crash" or drop.reason in FAILED.get(drop.step, ()):
+        broken = drop.reason in BROKEN and drop.reason in FAILED.get(drop.step, ())
+        if failed or drop.reason == "crash" or broken:
             return Failure(root, drop.step, drop.reason, f"{name} {drop.detail or ''}".strip())
     return None
 

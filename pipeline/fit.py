@@ -109,6 +109,21 @@ def uneven_splits(
             )
 
 
+def asked_offline(
+    places: Mapping[str, Place], steps: Mapping[str, Sequence[Step | None]]
+) -> Iterator[Problem]:
+    """Steps that ask an endpoint, in a recipe that promises to stay offline."""
+    for name, found in steps.items():
+        for step in found:
+            if step is not None and getattr(step, "asks_endpoint", False):
+                yield Problem(
+                    places[name],
+                    dotted(("streams", name, step.name())),
+                    "asks an endpoint, and the recipe says `offline: true`; take its engine "
+                    "`rules`, or set offline=false",
+                )
+
+
 def _name(stream: str, known: Known) -> Iterator[str]:
     if not STREAM_NAME.fullmatch(stream):
         yield (

@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,10 @@ from pipeline.commits import Ledger, ledger
 from pipeline.curate import (
     SECONDS_PER_WORKER,
     Options,
+    kept_tasks,
     limited,
+    of_tasks,
+    reach,
     refuse_mixed_channels,
     refuse_nested,
     target_of,
@@ -37,11 +40,14 @@ from pipeline.parts import Member, Part, plan_parts
 from pipeline.phases import gather as gathering
 from pipeline.phases.form import form_of
 from pipeline.phases.gather import BYTES_PER_SECOND, Census
+from pipeline.phases.pages import CHARACTERS_PER_SECOND, MEASURED_PER_SECOND, with_pages
 from pipeline.phases.select import input_digest, manifest_name, plan_blocks
 from pipeline.phases.shards import plan_stream
+from pipeline.phases.synthesize import RATE
 from pipeline.recipe import Recipe
 from pipeline.scan import Scan, scan_data
 from schemas.ranges import cut
+from schemas.records import Recording, Task
 from schemas.store import Store
 from transforms.engines.models import ModelError
 from transforms.gather.crawl import Crawl
@@ -175,6 +181,7 @@ def _models(recipe: Recipe) -> Iterable[ModelState]:
             try:
                 if not fetched:
                     keys.step_key(step)
+                    reach(step)
             except (RuntimeError, ImportError, OSError, ModelError) as error:
                 missing = " ".join(str(error).split())
             engines = ", ".join(costs.engines(step))
@@ -283,6 +290,8 @@ class _Planner:
         )
 
     def _phases(self, line: StreamOutline, counted: Census) -> list[PhasePlan]:
+        if line.kind == "page":
+            return self._of_pages(line, counted)
         found = []
         pcm = 2 * next(step.rate for step in line.hear if isinstance(step, Decode))
         self._pcm[line.name] = pcm
@@ -302,13 +311,89 @@ class _Planner:
         )
         found.append(plan)
         members = outlines.measure_members(counted, annotated)
+        return [*found, *self._judged(line, counted, annotated, members, found)]
+
+    def _of_pages(self, line: StreamOutline, counted: Census) -> list[PhasePlan]:
+        """Pages that were extracted are known; of files that were not, nothing but their size is,
+        and they are taken for one page each, that is kept and spoken whole."""
+        rate = synthesized_rate(line.annotate)
+        self._pcm[line.name] = 2 * rate if line.annotate else int(MEASURED_PER_SECOND)
+        files = outlines.extract_members(counted)
+        _, plan = self._records("extract", line.hear_key, line.hear, files, 0.0)
+        found = [plan]
+        known = ledger(self.store, "extract", line.hear_key)
+        here = {name: r for name, r in counted.recordings.items() if name in known.done}
+        paged, pages = with_pages(self.store, _of_files(counted, here), known)
+        guessed = {
+            name: recording.size / CHARACTERS_PER_SECOND
+            for name, recording in counted.recordings.items()
+            if name not in known.done
+        }
+        whole = dataclasses.replace(
+            paged,
+            tasks={
+                **paged.tasks,
+                **{name: Task(id=name, recording=name, seconds=s) for name, s in guessed.items()},
+            },
+        )
+        said = {**pages.said, **guessed}
+        rows = Ledger(
+            {**pages.rows.done, **dict.fromkeys(guessed, "")},
+            {
+                **pages.rows.seconds,
+                **{
+                    name: s * CHARACTERS_PER_SECOND / MEASURED_PER_SECOND
+                    for name, s in guessed.items()
+                },
+            },
+            (),
+        )
+        members = outlines.measure_members(whole, rows)
+        if line.before is None:
+            return [*found, *self._judged(line, whole, rows, members, found)]
+        shards = self._shards
+        found += self._judged(line.before, whole, rows, members, found)[:-1]
+        self._arranged.pop(line.name, None)  # nothing is arranged of pages that are to be spoken
+        self._shards = shards
+        kept: Collection[str] = whole.tasks
+        if not guessed and all(phase.items == phase.cached_items for phase in found):
+            key, blocks = self._select_key(line.before, whole, rows)
+            if self.store.size(manifest_name(key)) is not None:
+                kept = kept_tasks(self.store, key, blocks)
+        spoken = dataclasses.replace(pages, rows=rows, said=said)
+        members = outlines.synthesize_members(whole, spoken, kept)
+        made, plan = self._records("synthesize", line.annotate_key, line.annotate, members, 1.0)
+        found.append(plan)
+        todo = plan.seconds - plan.cached_seconds
+        self._stored += todo * self._pcm[line.name] * costs.FLAC_SHARE
+        mine = of_tasks(whole, frozenset(kept))
+        members = outlines.measure_members(mine, made)
+        return [*found, *self._judged(line, mine, made, members, found)]
+
+    def _select_key(
+        self, line: StreamOutline, counted: Census, rows: Ledger
+    ) -> tuple[str, tuple[Any, ...]]:
+        measured = [ledger(self.store, "measure", key) for key in line.measure_keys]
+        held = outlines.task_rows(counted, rows, measured)
+        return outlines.select_key(self.recipe, line, input_digest(held)), plan_blocks(held)
+
+    def _judged(
+        self,
+        line: StreamOutline,
+        counted: Census,
+        rows: Ledger,
+        members: Sequence[Member],
+        before: Sequence[PhasePlan],
+    ) -> list[PhasePlan]:
+        """The measures of a stream's rows, then select and arrange."""
         measured = []
+        found = []
         for measure, key in zip(line.measures, line.measure_keys, strict=True):
             known, plan = self._records("measure", key, (measure,), members, 1.0)
             measured.append(known)
             found.append(plan)
-        complete = all(phase.items == phase.cached_items for phase in found)
-        return [*found, *self._sets(line, counted, annotated, measured, members, complete)]
+        complete = all(phase.items == phase.cached_items for phase in [*before, *found])
+        return [*found, *self._sets(line, counted, rows, measured, members, complete)]
 
     def _records(
         self,
@@ -426,12 +511,13 @@ class _Planner:
             parts = plan_stream(
                 self.store,
                 one.outline.name,
-                one.outline.hear_key,
+                one.outline.audio,
                 one.ledger,
                 one.blocks,
                 target,
                 form_of(self.recipe.shards),
                 self.device,
+                spoken=one.outline.rows != "extract",
             )
             shards = [(part.seconds, _written(self.store, part.id)) for part in parts]
         todo = [seconds for seconds, cached in shards if not cached]
@@ -478,6 +564,20 @@ def _table_rate(steps: Sequence[Step], parts: Sequence[Part]) -> float:
         share = silent / total if engines[:1] == ("given",) and total else 1.0
         found += costs.cost(step).seconds * share
     return found
+
+
+def synthesized_rate(steps: Sequence[Step]) -> int:
+    """The sample rate that a stream of pages is spoken at."""
+    return next((r for step in steps if (r := getattr(step, "rate", None))), RATE)
+
+
+def _of_files(counted: Census, files: Mapping[str, Recording]) -> Census:
+    """The census with some of its files."""
+    return dataclasses.replace(
+        counted,
+        recordings=dict(files),
+        sources=tuple(s for s in counted.sources if counted.holds[s.id] in files),
+    )
 
 
 def _existing(path: Path) -> Path:

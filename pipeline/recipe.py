@@ -18,7 +18,7 @@ import pydantic
 from pipeline import halves
 from pipeline.balance import Balance
 from pipeline.drafts import Draft, Known, apply, paths, streams_of, streams_place, with_implied
-from pipeline.fit import ROW_COLUMNS, misfits, uneven_splits
+from pipeline.fit import ROW_COLUMNS, asked_offline, misfits, uneven_splits
 from schemas.problems import KeyPath
 from schemas.settings import (
     Node,
@@ -239,6 +239,8 @@ def resolve(
         problems += misfits(places[name], path, found, steps[name], known)
     if not problems:
         problems += uneven_splits(places, steps)
+        if head is not None and head.offline:
+            problems += asked_offline(places, steps)
     balance = None if head is None else head.balance
     if balance is not None:
         place = tree.child("balance")

@@ -73,7 +73,13 @@ class SynthesizeJob(Job):
         page = page_of(self.store, member)
         spool = FileSpool(work.scratch, self.rate, self.scratch_bytes)
         work.stack.callback(spool.close)
-        scope = Scope(root=page, seed=self.seed, audio=spool, sink=spool)
+        scope = Scope(
+            root=page,
+            seed=self.seed,
+            audio=spool,
+            sink=spool,
+            cache=f"{self.store.url}/generated",
+        )
         return RootWork(member=member, scope=scope, records=[entrance_script(page)])
 
     def entrance_seconds(self, member: Member) -> float:
@@ -124,7 +130,7 @@ class SynthesizeJob(Job):
 
 def _of_page(root: RootWork) -> list[Clip]:
     """The clips of a page in the order of its scripts, numbered through."""
-    clips = sorted(root.records, key=lambda clip: (clip.channel, clip.start, clip.index))
+    clips = sorted(root.records, key=lambda clip: (clip.channel, clip.index))
     return [
         dataclasses.replace(clip, task=root.member.id, recording=root.member.id, index=place)
         for place, clip in enumerate(clips)
