@@ -121,20 +121,23 @@ class Caller:
         timer.start()
         try:
             status, headers, body = self._exchange(connection, method, path, data)
-        except Unanswered:
+        except Unanswered as error:
+            if error.code == "broken" and late.is_set():
+                raise self._late() from None
             raise
         except (OSError, http.client.HTTPException) as error:
             if late.is_set() or isinstance(error, TimeoutError):
-                raise Unanswered(
-                    "timeout", f"no answer within {self._limits.total:g} s", again=True
-                ) from None
+                raise self._late() from None
             raise Unanswered("down", self._clean(_words(error)), again=True) from None
         finally:
             timer.cancel()
             connection.close()
         if late.is_set():
-            raise Unanswered("timeout", f"no answer within {self._limits.total:g} s", again=True)
+            raise self._late()
         return self._read(status, headers, body)
+
+    def _late(self) -> Unanswered:
+        return Unanswered("timeout", f"no answer within {self._limits.total:g} s", again=True)
 
     def _connection(self) -> http.client.HTTPConnection:
         host, port = str(self._parts.hostname), self._parts.port
@@ -180,8 +183,8 @@ class Caller:
         if status != 200:
             raise _refusal(status, headers, text)
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json" and not kind.endswith("+json"):
-            raise Unanswered("broken", f"{kind or 'no content type'} in place of JSON", again=True)
+        if kind and kind != "application/json" and not kind.endswith("+json"):
+            raise Unanswered("broken", f"{kind} in place of JSON", again=True)
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:

@@ -12,16 +12,14 @@ question are.
 
 import hashlib
 import importlib.metadata
-import json
 import os
 import re
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+from schemas.ids import digest_of
+from transforms.engines.generator_http import Caller, Limits, Unanswered
 from transforms.engines.models import ModelError
 
 API_KEY = "SPEECHLOOM_TEXT_API_KEY"  # environment variable; never in a recipe or a log
@@ -124,7 +122,9 @@ class Endpoint:
 
     def __init__(self, url: str, model: str, labels: Sequence[str], wait: float = 1.0) -> None:
         self._url = url.rstrip("/") + "/chat/completions"
-        self._model, self._labels, self._wait = model, list(labels), wait
+        self._model, self._labels = model, list(labels)
+        limits = Limits(total=self.SECONDS, tries=self.TRIES, wait=wait)
+        self._caller = Caller(url, os.environ.get(API_KEY) or None, limits)
 
     def classify(self, texts: Sequence[str]) -> list[Topic]:
         return [self._ask(text) if text.strip() else NOTHING for text in texts]
@@ -158,29 +158,15 @@ class Endpoint:
         return NOTHING  # it said something else: no label is better than a guess
 
     def _post(self, question: dict[str, Any]) -> Any:
-        headers = {"Content-Type": "application/json"}
-        if os.environ.get(API_KEY):
-            headers["Authorization"] = f"Bearer {os.environ[API_KEY]}"
-        data = json.dumps(question).encode("ascii")
-        why = ""
-        for turn in range(self.TRIES):
-            if turn:
-                time.sleep(self._wait * 2 ** (turn - 1))
-            request = urllib.request.Request(self._url, data, headers)
-            try:
-                with urllib.request.urlopen(request, timeout=self.SECONDS) as answer:
-                    return json.loads(answer.read(1 << 20))
-            except urllib.error.HTTPError as error:
-                why = f"status {error.code}"
-                if error.code < 500 and error.code not in (408, 429):
-                    break  # the same question would be refused again
-            except (OSError, ValueError) as error:
-                why = str(error)
-        raise ModelError(
-            "endpoint",
-            f"{self._url} does not answer ({why}): start the server, correct `url` and `model`, or "
-            f"set {API_KEY}; what is measured so far is kept",
-        )
+        try:
+            said, _ = self._caller.post("/chat/completions", question, digest_of(question))
+        except Unanswered as error:
+            raise ModelError(
+                "endpoint",
+                f"{self._url} does not answer ({error.detail}): start the server, correct `url` "
+                f"and `model`, or set {API_KEY}; what is measured so far is kept",
+            ) from error
+        return said
 
 
 def endpoint_fingerprint(model: str, labels: Sequence[str]) -> dict[str, Any]:
