@@ -14,6 +14,7 @@ import dataclasses
 import email.utils
 import http.client
 import json
+import socket
 import ssl
 import threading
 import time
@@ -115,24 +116,24 @@ class Caller:
 
     def _once(self, method: str, path: str, data: bytes | None) -> Any:
         connection = self._connection()
-        late = threading.Event()
-        timer = threading.Timer(self._limits.total, _cut, (connection, late))
+        late = _Deadline()
+        timer = threading.Timer(self._limits.total, late.cut)
         timer.daemon = True
         timer.start()
         try:
-            status, headers, body = self._exchange(connection, method, path, data)
+            status, headers, body = self._exchange(connection, late, method, path, data)
         except Unanswered as error:
-            if error.code == "broken" and late.is_set():
+            if error.code == "broken" and late.past:
                 raise self._late() from None
             raise
         except (OSError, http.client.HTTPException) as error:
-            if late.is_set() or isinstance(error, TimeoutError):
+            if late.past or isinstance(error, TimeoutError):
                 raise self._late() from None
             raise Unanswered("down", self._clean(_words(error)), again=True) from None
         finally:
             timer.cancel()
             connection.close()
-        if late.is_set():
+        if late.past:
             raise self._late()
         return self._read(status, headers, body)
 
@@ -148,7 +149,12 @@ class Caller:
         return http.client.HTTPConnection(host, port, timeout=self._limits.connect)
 
     def _exchange(
-        self, connection: http.client.HTTPConnection, method: str, path: str, data: bytes | None
+        self,
+        connection: http.client.HTTPConnection,
+        late: "_Deadline",
+        method: str,
+        path: str,
+        data: bytes | None,
     ) -> tuple[int, Mapping[str, str], bytes]:
         headers = {"Accept": self.accept, "Accept-Encoding": "identity"}
         if data is not None:
@@ -156,6 +162,7 @@ class Caller:
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key}"
         connection.connect()
+        late.watch(connection.sock)
         connection.sock.settimeout(self._limits.total)
         connection.request(method, self._parts.path.rstrip("/") + path, data, headers)
         answer = connection.getresponse()
@@ -195,17 +202,31 @@ class Caller:
         return text.replace(self._key, "***") if self._key else text
 
 
-def _cut(connection: http.client.HTTPConnection, late: threading.Event) -> None:
-    """End a call at its deadline, whatever it waits for."""
-    import socket
+class _Deadline:
+    """Ends a call, whatever it waits for. It holds the socket itself: a connection that is to be
+    closed lets go of its own while the body is still read."""
 
-    late.set()
-    if connection.sock is not None:
-        try:
-            # Of the plain socket: that of TLS would take its state from under who reads.
-            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
-        except OSError:
-            return  # closed already
+    def __init__(self) -> None:
+        self.past = False
+        self._socket: socket.socket | None = None
+        self._lock = threading.Lock()
+
+    def watch(self, found: socket.socket) -> None:
+        with self._lock:
+            self._socket = found
+        if self.past:
+            self.cut()
+
+    def cut(self) -> None:
+        with self._lock:
+            self.past = True
+            if self._socket is None:
+                return  # not connected yet: `watch` ends it
+            try:
+                # Of the plain socket: that of TLS would take its state from under who reads.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+            except OSError:
+                return  # closed already
 
 
 def _refusal(status: int, headers: Mapping[str, str], text: str) -> Unanswered:
