@@ -20,11 +20,11 @@ from schemas.shard_reader import read_shard
 from schemas.strict_yaml import SettingsError
 from transforms import flac
 from transforms.engines.kmeans import (
-    EncoderFeatures,
     Features,
     Float32,
     KMeans,
     LogMelFeatures,
+    encoder_features,
     write_centres,
 )
 from transforms.engines.kmeans_fit import fit
@@ -116,7 +116,7 @@ def train(options: argparse.Namespace) -> str:
     if options.encoder is None:
         features = LogMelFeatures(options.stride_ms, options.stack)
     else:
-        features = EncoderFeatures(options.encoder, options.layer)
+        features = encoder_features(options.encoder, options.layer)
         encoder = os.path.relpath(options.encoder.resolve(), options.out.resolve().parent)
     speech = (
         shard_speech(options.shards, options.split)

@@ -48,6 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
         seeds = [int(one) for one in arguments.seeds.split(",")] if arguments.seeds else None
     except ValueError as error:
         raise SetupError(f"--seeds {arguments.seeds}: whole numbers with commas") from error
+    if _is_grid(arguments.study):
+        return _grid(arguments, given)
     if arguments.jobs < 1:
         raise SetupError(f"--jobs {arguments.jobs}: at least 1")
     found = ablate(
@@ -61,3 +63,23 @@ def run(arguments: argparse.Namespace) -> int:
     )
     print(brief(found.results), end="")
     return 0
+
+
+def _is_grid(path: Path) -> bool:
+    """Whether a file is a grid of encoders (docs/encoders.md) rather than a study."""
+    from schemas.settings import read
+
+    return read(path).child("encoders") is not None
+
+
+def _grid(arguments: argparse.Namespace, given: dict[str, str]) -> int:
+    from trainer.commands.encoders import run_grid
+    from trainer.failures import SetupError
+
+    if set(given) - {"speech", "units"} or "speech" not in given:
+        raise SetupError(
+            f"{arguments.study}: a grid of encoders asks for --data speech=SHARDS and, for hubert, "
+            "--data units=FILE"
+        )
+    out = arguments.out or Path("out-ablate") / arguments.study.stem
+    return run_grid(arguments.study, given["speech"], given.get("units"), out, arguments.overrides)

@@ -116,6 +116,16 @@ class EncoderFeatures:
         return np.concatenate(found)
 
 
+def encoder_features(folder: Path, layer: int) -> Features:
+    """Of a model in a folder: one of ours (`speechloom-train encoders`), or one that `transformers`
+    reads. Raises `ModelError`."""
+    from transforms.engines import mel_encoder
+
+    if mel_encoder.is_ours(folder):
+        return mel_encoder.MelEncoderFeatures(folder, layer)
+    return EncoderFeatures(folder, layer)
+
+
 class KMeans:
     """One codebook of k units: `kmeans/FILE.safetensors`."""
 
@@ -210,7 +220,7 @@ def features_of(about: dict[str, Any], path: Path) -> Features:
     if wanted.get("kind") == "logmel":
         found = LogMelFeatures(wanted["stride_ms"], wanted["stack"])
     elif wanted.get("kind") == "encoder":
-        found = EncoderFeatures(path.parent / about["encoder"], wanted["layer"])
+        found = encoder_features(path.parent / about["encoder"], wanted["layer"])
     else:
         raise _wrong(path, f"centres of {wanted.get('kind')!r}, which this version does not know")
     if found.about() != wanted:

@@ -144,7 +144,8 @@ def test_a_study_can_be_scaled_from_outside(tmp_path):
     assert config_of(found, "more").stop.positions == 1e6
 
 
-SHIPPED = sorted((ROOT / "ablations").glob("*.yaml"))
+# one of them is a grid of encoders, which tests/trainer/encoders plans
+SHIPPED = sorted(set((ROOT / "ablations").glob("*.yaml")) - {ROOT / "ablations/slim_vs_small.yaml"})
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
