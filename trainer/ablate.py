@@ -69,7 +69,9 @@ def ablate(
         everything = {"study": planned.canonical(), "facts": facts}
         refuse_changed(out, everything, only=("study", "facts"))
         keep_study(out, everything)
-        tokenizer = _shared_tokenizer(planned, sources, out)
+        first = planned.study.seeds[0]
+        configs = [planned.config(arm, first, sources.place) for arm in planned.study.names()]
+        tokenizer = shared_tokenizer(configs, out)
         cells = list(planned.cells())
         chosen = _chosen(planned, cells, arms, seeds)
         try:
@@ -136,13 +138,11 @@ class _Task:
         }
 
 
-def _shared_tokenizer(planned: Planned, sources: Sources, out: Path) -> Path | None:
+def shared_tokenizer(configs: Sequence[Config], out: Path) -> Path | None:
     """One text tokenizer for all arms, where their configs leave it to the shards; else None.
 
     Trained on the sets of all arms together: arms with other data would else read in other tokens.
     """
-    first = planned.study.seeds[0]
-    configs = [planned.config(arm, first, sources.place) for arm in planned.study.names()]
     if all(config.text.tokenizer is not None for config in configs):
         return None
     kept = out / "tokenizer" / "tokenizer.json"

@@ -313,6 +313,13 @@ def load_config(
     return config
 
 
+def sets_without_shards(path: str | Path) -> list[str]:
+    """The sets of a file that name no shards, which a run is to be given."""
+    return [
+        name for name, node in _sets(read(_found(path))).items() if node.child("shards") is None
+    ]
+
+
 def of_json(value: Mapping[str, Any], where: str) -> Config:
     """The config that `canonical` gave. Raises `SettingsError`."""
     config, problems = check(Node.of(dict(value), Place(where)), Config)

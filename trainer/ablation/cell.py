@@ -47,7 +47,8 @@ def run(folder: Path) -> dict[str, Any]:
         config = config.model_copy(update={"stop": Stop(steps=steps_of(ready.data))})
     sets = [read_set(Path(place), name) for name, place in sorted(task["sets"].items())]
     asked = _Asked(sets, EvaluationSettings.model_validate_json(json.dumps(task["evaluation"])))
-    steps = config.steps(_flops_per_position(config, ready))
+    cost = _flops_per_position(config, ready)
+    steps = config.steps(cost)
     ready.data.spread(steps)
     held = None
     if task.get("held_out") is not None:
@@ -76,6 +77,10 @@ def run(folder: Path) -> dict[str, Any]:
         "endpoint_step": endpoint,
         "read": counted(ready.data, result.steps),
         "flops": result.flops,
+        # as stop.flops counts them; null where something else is equal
+        "flops_at_every_head": None
+        if config.stop.flops is None
+        else cost * result.steps * config.data.packs * config.data.length,
         "parameters": _parameters(folder / "run"),
         "losses": {k: v for k, v in result.last.items() if k.startswith("loss")},
         "facts": ready.facts,
