@@ -45,6 +45,12 @@ def export(
     Raises `ExportError`.
     """
     out = Path(out)
+    if model.settings.latent is not None:
+        raise ExportError(
+            "a latent model cannot be exported: transformers has no class with a patch encoder and "
+            "decoder. Evaluate its checkpoint (speechloom-train evaluate), or train without "
+            "model.latent and data.patches"
+        )
     if text.size != model.vocabulary.text:
         raise ExportError(
             f"{text.path} has {text.size} ids, the model's vocabulary {model.vocabulary.text}: "

@@ -166,10 +166,12 @@ def _result(plan: _Plan, known: Mapping[bytes, float]) -> ItemResult:
 
 
 def _key(piece: Laid) -> bytes:
-    """Of what is asked: the same positions with the same ones scored."""
+    """Of what is asked: the same positions in the same chunks with the same ones scored."""
     found = hashlib.sha256(piece.ids.tobytes())
     found.update(piece.codes.tobytes())
     found.update(piece.scored.tobytes())
+    if piece.begins is not None:
+        found.update(piece.begins.tobytes())
     return found.digest()
 
 

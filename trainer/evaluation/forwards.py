@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from trainer.evaluation.laying import Laid
+from trainer.latent.patching import STRETCH
 from trainer.pack import PADDING, Batch, Pack, Vocabulary
 
 STEP = 64  # rows are multiples of this long, so that shapes repeat
@@ -96,11 +97,14 @@ def _pack(
     modality = np.full(length, PADDING, np.int8)
     piece = np.full(length, -1, np.int32)
     place = np.zeros(length, np.int32)
+    borders = np.zeros(length, np.uint8)
     own = _of_row(row, pieces, spots)
     for number, (begin, laid) in enumerate(own):
         span = slice(begin, begin + len(laid))
         ids[span], codes[span], modality[span] = laid.ids, laid.codes, laid.modality
         piece[span], place[span] = number, np.arange(len(laid))
+        if laid.begins is not None:
+            borders[span] = np.where(laid.begins, STRETCH, 0)
     return Pack(
         set_name="evaluation",
         number=row,
@@ -114,6 +118,7 @@ def _pack(
         seconds=0.0,
         words=0,
         withheld=0,
+        borders=borders,
     )
 
 

@@ -48,6 +48,8 @@ class Laid:
     codes: npt.NDArray[np.uint16]  # [positions, codebooks]
     modality: npt.NDArray[np.int8]  # [positions]
     scored: npt.NDArray[np.bool_]  # [positions]; never the first
+    # [positions]: where chunks of speech begin, which no patch crosses; None: at sides alone
+    begins: npt.NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -62,6 +64,7 @@ def lay(runs: Iterable[Run], words: Vocabulary) -> Laid:
     codes: list[npt.NDArray[np.uint16]] = []
     modality: list[int] = []
     scored: list[bool] = []
+    begins: list[int] = []
 
     def add(found: npt.NDArray[np.int32], what: int, asked: bool, own: Codes | None = None) -> None:
         ids.append(found)
@@ -79,6 +82,8 @@ def lay(runs: Iterable[Run], words: Vocabulary) -> Laid:
         if run.side != side:
             side = run.side
             mark(side)
+        if run.side == "speech" and len(run):
+            begins.append(len(modality))
         if isinstance(run.content, tuple):
             add(np.array(run.content, np.int32), TEXT, run.scored)
         elif words.codebooks == 1:
@@ -92,6 +97,7 @@ def lay(runs: Iterable[Run], words: Vocabulary) -> Laid:
         codes=np.concatenate(codes),
         modality=np.array(modality, np.int8),
         scored=np.array(scored, np.bool_),
+        begins=np.isin(np.arange(len(modality)), begins),
     )
 
 
