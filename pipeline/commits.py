@@ -77,6 +77,8 @@ class Content:
     tallies: tuple[Tally, ...] = ()
     previews: tuple[Preview, ...] = ()
     tar: str | None = None
+    spent: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    """On generated text, by step: the fields of `Spent`. In the header: `about`."""
 
 
 def _schema(row_schema: pa.Schema) -> pa.Schema:
@@ -158,7 +160,9 @@ def write(
     run: str,
 ) -> bool:
     """Commit a part. False where another attempt committed it first; its commit stands."""
-    head = {"phase": phase, "key": key, "part": part, "run": run}
+    head: dict[str, Any] = {"phase": phase, "key": key, "part": part, "run": run}
+    if content.spent:
+        head["spent"] = content.spent
     data = encode(content, row_schema, head)
     return store.put_if_absent(layout.commit_name(phase, key, part), data)
 

@@ -28,6 +28,8 @@ from pipeline.parts import Member, Part
 from schemas.pages import Utterance
 from schemas.records import Clip, Drop, Recording, Scores, Segment, Task, Waveform, frames
 from schemas.store import Store
+from schemas.strict_yaml import SettingsError
+from transforms.engines.generator_meter import Spent
 from transforms.step import Measure, Scope, Step
 
 ATTEMPTS = 2  # unfinished ones in this run, before a part is split and a record given up
@@ -61,6 +63,7 @@ class RootWork:
     scores: dict[str, list[Scores]] = dataclasses.field(default_factory=dict)
     tallies: list[Tally] = dataclasses.field(default_factory=list)
     places: dict[str, Place] = dataclasses.field(default_factory=dict)  # of drops, by drop key
+    spent: dict[str, Spent] = dataclasses.field(default_factory=dict)  # on generated text, by step
     entrance_seconds: float = 0.0
 
 
@@ -235,7 +238,7 @@ def _run_root(job: Job, step: Step, model: Any, root: RootWork) -> Tally:
             _step(step, model, root)
     except (ConservationError, StepError):
         raise
-    except (MemoryError, OSError):
+    except (MemoryError, OSError, SettingsError):  # a disk, or an endpoint that is down: no bug
         raise
     except Exception as error:
         raise StepError(
@@ -246,6 +249,8 @@ def _run_root(job: Job, step: Step, model: Any, root: RootWork) -> Tally:
         ) from error
     spent = time.perf_counter() - started
     root.tallies[-1] = dataclasses.replace(root.tallies[-1], compute_seconds=spent)
+    if (meter := getattr(model, "meter", None)) is not None:
+        root.spent[step.name()] = meter.take(root.member.id)
     return root.tallies[-1]
 
 

@@ -11,7 +11,7 @@ import hashlib
 from pathlib import Path
 from typing import ClassVar
 
-from pipeline import layout
+from pipeline import layout, spending
 from pipeline.commits import Content, Done
 from pipeline.failures import lost
 from pipeline.parts import Member
@@ -101,6 +101,7 @@ class SynthesizeJob(Job):
             drops=tuple(drop for root in work.roots for drop in root.drops),
             tallies=tuple(tally for root in work.roots for tally in root.tallies),
             tar=digest,
+            spent=spending.of_roots(work.roots),
         )
 
     def _store_audio(self, work: Work) -> tuple[tuple[Clip, ...], str | None]:

@@ -427,9 +427,10 @@ def test_the_settings_name_another_cache(serve: Serve, tmp_path: Path) -> None:
 def test_of_two_answers_to_one_question_the_first_stays(tmp_path: Path) -> None:
     cache = Cache(Store(tmp_path))
     one, other = (Entry(content=text, finish="stop") for text in ("one", "other"))
-    assert cache.put("ab" * 16, one) == one
-    assert cache.put("ab" * 16, other) == one
-    assert cache.get("ab" * 16) == one
+    assert cache.put(PAGE, "ab" * 16, one) == one
+    assert cache.put(PAGE, "ab" * 16, other) == one
+    assert cache.get(PAGE, "ab" * 16) == one
+    assert cache.get(digest_of("other"), "ab" * 16) is None
 
 
 def test_answers_without_counts_are_told(serve: Serve) -> None:

@@ -39,26 +39,28 @@ class Cache:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def get(self, key: str) -> Entry | None:
-        """The answer of a key; None where there is none yet. Raises `StoreError`."""
+    def get(self, root: str, key: str) -> Entry | None:
+        """The answer of a key about a page; None where there is none yet. Raises `StoreError`."""
+        name = entry_name(root, key)
         try:
-            data = self._store.get(_name(key))
+            data = self._store.get(name)
         except FileNotFoundError:
             return None
         try:
             return Entry(**json.loads(data))
         except (ValueError, TypeError) as error:
             raise StoreError(
-                f"{self._store.where(_name(key))} is no stored answer ({error}): remove this file"
+                f"{self._store.where(name)} is no stored answer ({error}): remove this file"
             ) from error
 
-    def put(self, key: str, entry: Entry) -> Entry:
+    def put(self, root: str, key: str, entry: Entry) -> Entry:
         """Store an answer. The one that is stored: another's, where it came first."""
         data = json.dumps(dataclasses.asdict(entry), ensure_ascii=True, sort_keys=True)
-        if self._store.put_if_absent(_name(key), data.encode("ascii")):
+        if self._store.put_if_absent(entry_name(root, key), data.encode("ascii")):
             return entry
-        return self.get(key) or entry
+        return self.get(root, key) or entry
 
 
-def _name(key: str) -> str:
-    return f"{key[:2]}/{key}.json"
+def entry_name(root: str, key: str) -> str:
+    """Where an answer about a page lies below the cache."""
+    return f"{root[:2]}/{root}/{key}.json"

@@ -90,7 +90,7 @@ class Endpoint:
         """The answer as it came, from the cache or the endpoint. Raises `Unanswered`."""
         messages, form, parameters = self._question(ask)
         key = entry_key(messages, form, self._model, parameters)
-        found = cache.get(key) if cache is not None else None
+        found = cache.get(ask.root, key) if cache is not None else None
         if found is not None:
             self.meter.add(ask.root, self._spent(found) + Spent(answers=1, cached=1))
             return found
@@ -107,7 +107,7 @@ class Endpoint:
         paid = Spent(answers=1, calls=1, retries=retries, paid=spent.cost)
         self.meter.add(ask.root, spent + paid)
         self._failed = 0
-        return cache.put(key, entry) if cache is not None else entry
+        return cache.put(ask.root, key, entry) if cache is not None else entry
 
     def _spent(self, entry: Entry) -> Spent:
         tokens_in, tokens_out = entry.tokens_in or 0, entry.tokens_out or 0
