@@ -124,7 +124,8 @@ def _environment() -> dict[str, str]:
     """Nothing of the parent's environment but where our code lies; one thread per library."""
     root = str(Path(transforms.__file__).resolve().parents[1])
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {"PYTHONPATH": root, "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", **one}
+    plain = {"ARROW_DEFAULT_MEMORY_POOL": "system"}  # its own one reserves a gigabyte of addresses
+    return {"PYTHONPATH": root, "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", **one, **plain}
 
 
 def _widen(descriptor: int) -> None:

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import trafilatura
 
 from transforms.door_confined import allow_cpu, confine, next_question, say, tie_to
+from transforms.extract import encoding
 from transforms.extract.reading import Asked, answers
 
 _SENTENCE = "The baker opens the door at six, and the smell of bread goes down the whole street. "
@@ -47,7 +48,14 @@ def warm_up() -> None:
     """Read a page, a short one and one of each other format, so that every late import is done."""
     long = f"<p>{_SENTENCE * 4}</p>" * 6
     head = "<head><title>Bread</title><meta name=date content=2020-02-03></head>"
-    url = "https://bread.example.org/2020/02/03/door.html"
+    urls = (
+        "https://bread.example.org/2020/02/03/door.html",
+        "https://www.bread.example.co.uk/",  # two labels: asks the list of public suffixes
+        "https://b\u00e4cker.example/",
+        "https://localhost/",
+        "http://192.0.2.7/",
+        "",
+    )
     for body in (
         f"<article><h1>Bread</h1>{long}</article>",
         f"<p>{_SENTENCE}</p>",
@@ -56,19 +64,22 @@ def warm_up() -> None:
     ):
         page = f"<html lang=en>{head}<body>{body}</body></html>".encode()
         for favour in ("balanced", "precision", "recall"):
-            list(answers(io.BytesIO(page), len(page), Asked(format="html", url=url, favour=favour)))
+            for url in urls:
+                _read(page, Asked(format="html", url=url, favour=favour))
+    encoding.load()
     table = io.BytesIO()
     pq.write_table(pa.table({"text": [_SENTENCE]}), table)
     rows = json.dumps({"text": _SENTENCE}).encode()
-    for format, data in (
-        ("parquet", table.getvalue()),
-        ("jsonl", rows),
-        ("csv", b"text\nbread\n"),
-        ("markdown", _SENTENCE.encode()),
-        ("text", _SENTENCE.encode("utf-16")),
-    ):
-        list(answers(io.BytesIO(data), len(data), Asked(format=format)))  # type: ignore[arg-type]
+    _read(table.getvalue(), Asked(format="parquet"))
+    _read(rows, Asked(format="jsonl"))
+    _read(b"text\nbread\n", Asked(format="csv"))
+    _read(f"{_SENTENCE}\n\n- a\n\n|a|\n|-|\n|b|\n".encode(), Asked(format="markdown"))
+    _read(_SENTENCE.encode("utf-16"), Asked(format="text"))
     json.dumps({"words": traceback.format_exception(ValueError("warm"))})
+
+
+def _read(data: bytes, asked: Asked) -> None:
+    list(answers(io.BytesIO(data), len(data), asked))
 
 
 def _answer(question: dict[str, Any], descriptor: int) -> None:

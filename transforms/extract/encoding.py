@@ -7,7 +7,9 @@ refused, unless the recipe says what such files are in.
 """
 
 import codecs
+import functools
 import re
+from encodings.aliases import aliases
 
 HEAD = 4096  # bytes of a page in which its declaration is looked for; browsers read 1024
 _DECLARED = re.compile(
@@ -34,6 +36,14 @@ _MEANT = {
     "big5": "big5hkscs",
     "tis-620": "cp874",
 }
+_ALSO_CALLED = {
+    "windows-874": "cp874",
+    "x-sjis": "cp932",
+    "x-gbk": "gb18030",
+    "x-euc-jp": "euc_jp",
+    "iso-8859-8-i": "iso8859-8",
+    "x-mac-cyrillic": "mac-cyrillic",
+}
 _TEXTUAL = re.compile(
     r"cp\d{3,4}|iso8859-\d{1,2}|utf-8|utf-16(-[lb]e)?|koi8-[rut]|mac-\w+|gb18030|big5hkscs|"
     r"euc_jp|euc_jis_2004|shift_jis|iso2022_jp|hz|ptcp154|tis-620|kz1048"
@@ -57,12 +67,27 @@ class Unreadable(ValueError):
 
 def known(name: str) -> str | None:
     """What a charset's name means; None where it is no encoding of text that is taken."""
-    try:
-        found = codecs.lookup(name.strip()).name
-    except (LookupError, ValueError):
-        return None
-    found = _MEANT.get(found, found)
-    return found if _TEXTUAL.fullmatch(found) else None
+    return load().get(_plain(name))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_")
+
+
+@functools.cache
+def load() -> dict[str, str]:
+    """Every encoding that is taken, by each of its names; each is imported as it is looked up."""
+    found: dict[str, str] = {}
+    for name in {*aliases, *aliases.values(), *_MEANT, "koi8_u", "koi8_t", "ptcp154", "kz1048"}:
+        try:
+            codec = codecs.lookup(name).name
+        except LookupError:  # of another system
+            continue
+        meant = codecs.lookup(_MEANT.get(codec, codec)).name
+        if _TEXTUAL.fullmatch(meant):
+            found[_plain(name)] = meant
+            found[_plain(codec)] = meant
+    return {**found, **{_plain(name): meant for name, meant in _ALSO_CALLED.items()}}
 
 
 def decoded(data: bytes, html: bool, fallback: str | None = None) -> str:

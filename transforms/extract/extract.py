@@ -75,6 +75,8 @@ class Extract(RecordStep):
         "bad_column": "a table without a column of text, or with one of another type",
         "broken": "the table cannot be read from here on",
         "duplicate": "an earlier row of the same file holds the same text",
+        "parser_limit": "the parser gave up inside it: elements nested deeper than 256, or one "
+        "text of more than 10 MB",
         "crash": "the reader stumbled over it twice",
         "timeout": "reading it took longer than `deadline_seconds`, twice",
         "memory": "reading it needed more than `memory_mb`, twice",

@@ -20,18 +20,24 @@ _BLOCKS = ("p", "head", "quote", "list", "item", "table", "row", "cell", "code",
 _SKIPPED = ("graphic", "comments")
 
 
+class ParserLimit(ValueError):
+    """The parser gave up inside the page: what it has read is not the whole of it."""
+
+
 def page_of(
     text: str, url: str, favour: Favour, tables: bool
 ) -> tuple[list[str], int, dict[str, str]]:
     """Paragraphs, characters left out, and title, date, uri and licence as far as the page says.
 
-    Raises whatever the library raises for a page that it stumbles over.
+    Raises `ParserLimit`, and whatever the library raises for a page that it stumbles over.
     """
     import trafilatura
 
     tree = trafilatura.load_html(text)
     if tree is None:
         return [], 0, {}
+    if trouble := _given_up(tree):
+        raise ParserLimit(trouble)
     licence = licence_of(tree)
     found: Any = trafilatura.bare_extraction(
         tree,
@@ -53,6 +59,13 @@ def page_of(
     blocks = list(walk.blocks(found.body))
     told = {"title": found.title, "date": found.date, "uri": found.url, "licence": licence}
     return blocks, walk.left, {name: str(value) for name, value in told.items() if value}
+
+
+def _given_up(tree: Any) -> str | None:
+    """What the parser said as it gave up: too deep (256 elements), or 10 MB in one text."""
+    parser = tree.getroottree().parser
+    log = () if parser is None else parser.error_log
+    return next((str(one.message) for one in log if one.type_name == "ERR_RESOURCE_LIMIT"), None)
 
 
 class _Walk:

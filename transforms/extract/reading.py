@@ -66,6 +66,8 @@ def _of_text(text: str, asked: Asked) -> dict[str, Any]:
             blocks, left, told = html.page_of(text, asked.url, asked.favour, asked.tables)
         except (MemoryError, RecursionError):
             raise
+        except html.ParserLimit as error:
+            return _refused("parser_limit", str(error)[:300])
         except Exception as error:  # what pages make the library stumble over has no end
             return _refused("crash", f"{type(error).__name__}: {error}"[:300])
         return {**_limited(plain.joined(blocks), left, asked), **told}

@@ -159,12 +159,14 @@ def _by_use(cells: Sequence[str], header: Sequence[str], columns: dict[str, str]
 
 def _parquet(file: BinaryIO, max_bytes: int) -> Iterator[Row]:
     try:
-        table = pq.ParquetFile(file)
+        table = pq.ParquetFile(file, pre_buffer=False)  # which would start a thread
         columns = text_columns(table.schema_arrow.names)
         if columns is None:
             names = table.schema_arrow.names
             yield 0, BadTable("bad_column", f"its columns are {names[:20]}"[:300])
             return
+    except pa.ArrowMemoryError:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
         yield 0, BadTable("broken", f"not Parquet: {error}"[:200])
         return
@@ -177,6 +179,8 @@ def _parquet(file: BinaryIO, max_bytes: int) -> Iterator[Row]:
             for place in range(batch.num_rows):
                 yield number, _cells(batch, place, columns, max_bytes)
                 number += 1
+    except pa.ArrowMemoryError:
+        raise  # a fresh child may have the room
     except (pa.ArrowException, OSError, ValueError) as error:
         yield number, BadTable("broken", f"from this row on: {error}"[:200])
 

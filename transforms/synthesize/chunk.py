@@ -13,7 +13,7 @@ pace needs another `characters_per_second`.
 import importlib.metadata
 import random
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import pydantic
 from pydantic import Field
@@ -87,10 +87,14 @@ class Chunk(RecordStep):
     min_span_words: int = Field(
         default=5, ge=1, description="Shortest spoken span of inserter (words; g: 5)"
     )
-    lst_words: Annotated[tuple[int, int], Field(strict=False)] = Field(
-        default=(5, 25),
-        description="Shortest and longest text span of lst, uniform between; the speech span "
-        "behind it is half as long (words; ours, b.1 publishes only the half)",
+    lst_min_words: int = Field(
+        default=5,
+        ge=1,
+        description="Shortest text span of lst; the speech span behind it is half as long (words; "
+        "ours, b.1 publishes only the half)",
+    )
+    lst_max_words: int = Field(
+        default=25, ge=1, description="Longest text span of lst, uniform between (words; ours)"
     )
     language: str = Field(
         default="en",
@@ -100,9 +104,10 @@ class Chunk(RecordStep):
 
     @pydantic.model_validator(mode="after")
     def _ordered(self) -> "Chunk":
-        shortest, longest = self.lst_words
-        if not 1 <= shortest <= longest:
-            raise ValueError(f"lst_words {list(self.lst_words)}: needs 1 <= shortest <= longest")
+        if self.lst_max_words < self.lst_min_words:
+            raise ValueError(
+                f"lst_max_words {self.lst_max_words} is below lst_min_words {self.lst_min_words}"
+            )
         if self.max_words is not None and self.max_words < self.min_words:
             raise ValueError(f"max_words {self.max_words} is below min_words {self.min_words}")
         if self.by == "inserter" and self.mean_words < self.min_span_words:
@@ -178,7 +183,7 @@ class Chunk(RecordStep):
         if self.by == "inserter":
             return span_laws.inserter(count, rng, self.eta, self.mean_words, self.min_span_words)
         if self.by == "lst":
-            return span_laws.lst(count, rng, *self.lst_words)
+            return span_laws.lst(count, rng, self.lst_min_words, self.lst_max_words)
         rank = PARAGRAPH if self.by == "paragraphs" else SENTENCE
         pieces = joined(text, cut(text, between(text, rank), fit), fit)
         if self.by == "inserter_sentences":
