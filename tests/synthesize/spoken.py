@@ -1,4 +1,4 @@
-"""Pages, scripts and scopes for the tests of what is spoken, and engines that do as they are told."""
+"""Pages, scripts and scopes for the tests of what is spoken, and engines that do as told."""
 
 import hashlib
 from collections.abc import Callable, Sequence

@@ -2,7 +2,7 @@
 
 Integrated loudness as in ITU-R BS.1770-4 (K-weighting, blocks of 0.4 s, both gates), but with the
 weighting taken in the spectrum of blocks of 0.1 s: 0.02 ms per second of audio, against 0.3 ms of
-pyloudnorm's filters, whose coefficients are used; the result is within 0.1 dB of its. A sound
+pyloudnorm's filters, whose coefficients are used; the result is within 0.1 dB of its on speech. A sound
 shorter than a block is one block.
 """
 
@@ -42,10 +42,11 @@ def loudness(wave: Wave, rate: int) -> float | None:
     import scipy.fft
 
     size = rate // 10
-    short = len(wave) < 4 * size
-    padded = np.pad(wave, (0, -len(wave) % size)) if short else wave[: len(wave) // size * size]
-    if not len(padded):
+    if not len(wave):
         return None
+    short = len(wave) < 4 * size
+    whole = -(-len(wave) // size) if short else round(len(wave) / size)
+    padded = np.pad(wave, (0, max(0, whole * size - len(wave))))[: whole * size]
     spectra = scipy.fft.rfft(padded.reshape(-1, size), axis=1)
     energies = (spectra.real**2 + spectra.imag**2) @ _weights(rate)
     if short:
