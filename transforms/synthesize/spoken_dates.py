@@ -17,25 +17,26 @@ def months(language: str) -> tuple[str, ...]:
     return tuple(str(found[month]) for month in range(1, 13))
 
 
-def iso_date(text: str, language: str) -> str:
-    """2026-11-21."""
+def iso_date(text: str, language: str, ending: str = "") -> str:
+    """2026-11-21. `ending`: of a German ordinal (n: am einundzwanzigsten)."""
     year, month, day = (int(part) for part in text.split("-"))
     number = numbers(language)
-    return _date(year, month, day, language) or " ".join(map(number.whole, (year, month, day)))
+    said = _date(year, month, day, language, ending)
+    return said or " ".join(map(number.whole, (year, month, day)))
 
 
-def written_date(text: str, language: str) -> str:
+def written_date(text: str, language: str, ending: str = "") -> str:
     """21.11.2026 or 21/11/2026. In English the order of day and month differs by country: where
     both are possible, the numbers are read as they stand."""
     one, two, year = (int(part) for part in re.split(r"[./]", text))
     day, month = (two, one) if language == "en" and two > 12 else (one, two)
     doubt = language == "en" and one <= 12 and two <= 12 and one != two
     number = numbers(language)
-    said = None if doubt else _date(year, month, day, language)
+    said = None if doubt else _date(year, month, day, language, ending)
     return said or ", ".join((number.whole(one), number.whole(two), number.year(year)))
 
 
-def _date(year: int, month: int, day: int, language: str) -> str | None:
+def _date(year: int, month: int, day: int, language: str, ending: str) -> str | None:
     try:
         datetime.date(year, month, day)
     except ValueError:
@@ -43,7 +44,7 @@ def _date(year: int, month: int, day: int, language: str) -> str | None:
     number, words = numbers(language), WORDS[language]
     return words.date.format(
         day=words.first if day == 1 and words.first else number.whole(day),
-        ordinal=number.ordinal(day),
+        ordinal=number.ordinal(day, ending),
         month=months(language)[month - 1],
         year=number.year(year),
     )
@@ -60,7 +61,7 @@ def day_pattern(language: str) -> str:
         "pt": r"\sde\s",
     }.get(language, r"\s")
     year = r"(?:(?:\sdel?|,)?\s\d{4}(?!\d))?"
-    before = r"(?:(?:[Aa]m|[Vv]om|[Zz]um|[Dd]e[mnr]|[Bb]eim|[Bb]is)\s)?" if language == "de" else ""
+    before = r"(?:(?:[Aa]m|[Vv]om|[Zz]um|[Dd]e[mn]|[Bb]eim|[Bb]is)\s)?" if language == "de" else ""
     day = rf"{before}\d{{1,2}}{joint}(?:{names}){year}"
     if language != "en":
         return day

@@ -27,6 +27,7 @@ _LIST = re.compile(
 )
 _NOTE = re.compile(r"(?<=[\w.,;:!?)])\[\d{1,3}\]")
 _SPACES = re.compile(r"[ \t]{2,}")
+_BENDS = re.compile(r"\b(?:am|vom|zum|dem|den|beim|bis)\s$", re.IGNORECASE)
 _LONGEST_PATH = 40  # characters of a URL's path that are read
 
 Read = Callable[[re.Match[str]], str]
@@ -87,11 +88,11 @@ class _Reader:
         return [
             ("url", r"(?:https?://|www\.)[^\s<>\"]+", self._url),
             ("mail", r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+", self._mail),
-            ("iso", rf"{alone}\d{{4}}-\d\d-\d\d{end}", self._dated(spoken_dates.iso_date)),
+            ("iso", rf"{alone}\d{{4}}-\d\d-\d\d{end}", self._date(spoken_dates.iso_date)),
             (
                 "date",
                 rf"{alone}\d{{1,2}}(?P<sep>[./])\d{{1,2}}(?P=sep)\d{{4}}{end}",
-                self._dated(spoken_dates.written_date),
+                self._date(spoken_dates.written_date),
             ),
             (
                 "day",
@@ -125,6 +126,14 @@ class _Reader:
                 lambda match: w.signs[match[0]],
             ),
         ]
+
+    def _date(self, read: Callable[[str, str, str], str]) -> Read:
+        def reading(match: re.Match[str]) -> str:
+            before = match.string[max(0, match.start() - 6) : match.start()]
+            bent = self._language == "de" and _BENDS.search(before)
+            return read(match[0], self._language, "n" if bent else "")
+
+        return reading
 
     def _dated(self, read: Callable[[str, str], str]) -> Read:
         return lambda match: read(match[0], self._language)

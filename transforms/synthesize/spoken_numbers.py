@@ -6,7 +6,8 @@ from typing import Any
 
 from transforms.synthesize.spoken_words import WORDS, Words
 
-LARGEST = 10**15  # greater numbers are read digit by digit
+LARGEST = 10**15  # greater numbers are read digit by digit,
+_LONGEST = 40  # and so is what has more characters
 
 
 @functools.cache
@@ -62,7 +63,7 @@ class Numbers:
 
     def digits(self, text: str) -> str:
         """Digit by digit."""
-        return " ".join(self.whole(int(digit)) for digit in text if digit in "0123456789")
+        return " ".join(self.whole(int(digit)) for digit in text if digit.isdecimal())
 
     def parse(self, text: str) -> tuple[int, str]:
         """Whole part and decimals (as digits) of a number as the language writes it."""
@@ -76,7 +77,7 @@ class Numbers:
         minus = ""
         if text[0] in "-\u2212":
             minus, text = f"{self._w.minus} ", text[1:]
-        if re.fullmatch(r"0\d+", text):
+        if re.fullmatch(r"0\d+", text) or len(text) > _LONGEST:
             return minus + self.digits(text)
         whole, rest = self.parse(text)
         words = self.whole(whole, "" if rest else gender)
