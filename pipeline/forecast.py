@@ -350,16 +350,15 @@ class _Planner:
         )
         members = outlines.measure_members(whole, rows)
         if line.before is None:
-            return [*found, *self._judged(line, whole, rows, members, found)]
+            return [*found, *self._judged(line, whole, rows, members, found, not guessed)]
         shards = self._shards
-        found += self._judged(line.before, whole, rows, members, found)[:-1]
+        found += self._judged(line.before, whole, rows, members, found, not guessed)[:-1]
         self._arranged.pop(line.name, None)  # nothing is arranged of pages that are to be spoken
         self._shards = shards
         kept: Collection[str] = whole.tasks
-        if not guessed and all(phase.items == phase.cached_items for phase in found):
-            key, blocks = self._select_key(line.before, whole, rows)
-            if self.store.size(manifest_name(key)) is not None:
-                kept = kept_tasks(self.store, key, blocks)
+        judged = None if guessed else self._select_key(line.before, whole, rows)
+        if judged is not None and self.store.size(manifest_name(judged[0])) is not None:
+            kept = kept_tasks(self.store, *judged)
         spoken = dataclasses.replace(pages, rows=rows, said=said)
         members = outlines.synthesize_members(whole, spoken, kept)
         made, plan = self._records("synthesize", line.annotate_key, line.annotate, members, 1.0)
@@ -368,12 +367,15 @@ class _Planner:
         self._stored += todo * self._pcm[line.name] * costs.FLAC_SHARE
         mine = of_tasks(whole, frozenset(kept))
         members = outlines.measure_members(mine, made)
-        return [*found, *self._judged(line, mine, made, members, found)]
+        return [*found, *self._judged(line, mine, made, members, found, not guessed)]
 
     def _select_key(
         self, line: StreamOutline, counted: Census, rows: Ledger
-    ) -> tuple[str, tuple[Any, ...]]:
+    ) -> tuple[str, tuple[Any, ...]] | None:
+        """The key and blocks of a select phase; None where a measure lacks rows."""
         measured = [ledger(self.store, "measure", key) for key in line.measure_keys]
+        if any(name not in one.done for one in measured for name in counted.tasks):
+            return None
         held = outlines.task_rows(counted, rows, measured)
         return outlines.select_key(self.recipe, line, input_digest(held)), plan_blocks(held)
 
@@ -384,15 +386,16 @@ class _Planner:
         rows: Ledger,
         members: Sequence[Member],
         before: Sequence[PhasePlan],
+        whole: bool = True,
     ) -> list[PhasePlan]:
-        """The measures of a stream's rows, then select and arrange."""
+        """The measures of a stream's rows, then select and arrange. `whole`: all rows are known."""
         measured = []
         found = []
         for measure, key in zip(line.measures, line.measure_keys, strict=True):
             known, plan = self._records("measure", key, (measure,), members, 1.0)
             measured.append(known)
             found.append(plan)
-        complete = all(phase.items == phase.cached_items for phase in [*before, *found])
+        complete = whole and all(p.items == p.cached_items for p in [*before, *found])
         return [*found, *self._sets(line, counted, rows, measured, members, complete)]
 
     def _records(

@@ -103,14 +103,16 @@ def _phase(
     stream: str,
     more: Sequence[DropCount] = (),
     timeless: Collection[str] = (),
+    noun: str = "clips",
 ) -> list[FunnelRow]:
-    """The rows of one phase. `timeless`: steps whose records take no time yet, or never will."""
+    """The rows of one phase. `timeless`: steps whose records take no time yet, or never will.
+    `noun`: what a step takes and gives where nothing more is known of it."""
     tallies = _rows(store, known, roots, "tally", _TALLY)
     drops = _rows(store, known, roots, "drop", _DROP)
     found = []
     for step in steps:
         mine = tallies.filter(pc.equal(tallies["step"], step))
-        nouns = _NOUNS.get(step, ("clips", "clips"))
+        nouns = _NOUNS.get(step, (noun, noun))
         found.append(
             FunnelRow(
                 phase=phase,
@@ -294,6 +296,8 @@ def funnel(store: Store, result: RunResult) -> tuple[FunnelRow, ...]:
         recordings = sorted(stream.census.recordings)
         tasks = sorted(stream.census.tasks)
         rows.append(_crawl(stream))
+        if not stream.census.sources:
+            continue  # DATA holds nothing of its kind, or nothing that can be read
         if line.kind == "page":
             rows += _pages(store, stream)
         else:
@@ -309,7 +313,8 @@ def funnel(store: Store, result: RunResult) -> tuple[FunnelRow, ...]:
                 _unnamed(store, stream),
             )
         rows += _select(store, stream)
-        rows += _phase(store, "compose", _compose(line), stream.arranged, tasks, name)
+        noun = "pages" if line.rows == "extract" else "clips"
+        rows += _phase(store, "compose", _compose(line), stream.arranged, tasks, name, noun=noun)
     check(rows)
     return tuple(rows)
 

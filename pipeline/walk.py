@@ -53,10 +53,10 @@ class Walk:
 
     def _source(self, name: str) -> Iterator[str]:
         source = next(s for s in self.view.sources if s.id == name)
-        yield "gather"
-        if self.view.kind == "page":
-            yield from self._file(source.recording) if source.recording else self._listed([source])
+        if self.view.kind == "page" and source.recording:
+            yield from self._file(source.recording)
             return
+        yield "gather"
         yield from self._listed([source])
         if source.recording and source.task:
             yield from self._heard(source.recording)

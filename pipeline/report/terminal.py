@@ -34,7 +34,7 @@ def render_funnel(run: RunSummary) -> str:
     lines.append("")
     for row in run.funnel:
         chunks = row.items_in - sum(drop.items for drop in row.drops)
-        if row.step == "interleave" and chunks > 0:
+        if row.step == "interleave" and chunks > 0 and row.seconds_out:
             of = f" of {row.stream}" if row.stream else ""
             mean = row.seconds_out / chunks
             lines.append(f"fine chunks{of}: {figures.count(chunks)}, {mean:.1f} s on average")

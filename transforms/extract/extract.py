@@ -176,6 +176,9 @@ class Extract(RecordStep):
         return self
 
     def bound(self, folder: Path) -> Self:
+        files = (self.allow_domains, self.deny_domains)
+        if not any(isinstance(one, str) and one not in domains.BUILT_IN for one in files):
+            return self  # nothing lies anywhere, so steps that say the same are equal
         placed = self.model_copy()
         placed._folder = str(folder)
         placed._lists()
