@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer import journal
+from trainer import journal, meter
 from trainer.ablation.counting import counted, steps_of
 from trainer.ablation.held_out import HeldOut, HeldOutData
 from trainer.ablation.moments import Moment, step_of
@@ -75,7 +75,10 @@ def run(folder: Path) -> dict[str, Any]:
             str(step): result.evaluations[step]["held_out"] for step in sorted(at) if held
         },
         "endpoint_step": endpoint,
-        "read": counted(ready.data, result.steps),
+        "read": {
+            **counted(ready.data, result.steps),
+            "global_positions": meter.global_positions(result.totals),
+        },
         "flops": result.flops,
         # as stop.flops counts them; null where something else is equal
         "flops_at_every_head": None

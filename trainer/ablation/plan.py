@@ -21,7 +21,7 @@ from schemas.settings import (
     read,
     replace_at,
 )
-from trainer.ablation.study import DataEntry, Study
+from trainer.ablation.study import Claim, DataEntry, Study
 from trainer.config import CONFIGS, Config
 
 REFERENCE = "data:"  # of a string that names an entry of the study's data
@@ -225,6 +225,11 @@ def _unequal(planned: Planned) -> Iterator[Problem]:
     study, place = planned.study, Place(str(planned.path))
     configs = {arm: planned.config(arm, study.seeds[0], _unresolved) for arm in study.names()}
     first = next(iter(study.arms))
+    for claim in (*study.claims, *study.shown):
+        if claim.equal is not None:
+            yield from _unequal_claim(claim, configs, place)
+    if study.equal == "claims":
+        return
     for arm, config in configs.items():
         if study.equal == "data":
             endless = [name for name, one in config.data.sets.items() if one.epochs != 1]
@@ -247,10 +252,24 @@ def _unequal(planned: Planned) -> Iterator[Problem]:
         yield Problem(place, "settings", "equal: flops needs stop: {flops: ...} for every arm")
 
 
+def _unequal_claim(claim: Claim, configs: Mapping[str, Config], place: Place) -> Iterator[Problem]:
+    assert claim.equal is not None
+    one, other = (budget(configs[arm], claim.equal) for arm in (claim.better, claim.worse))
+    where = f"claims ({claim.name})"
+    if one != other:
+        told = f"{claim.better} stops at {one} and {claim.worse} at {other}"
+        yield Problem(place, where, f"equal: {claim.equal}, but {told}")
+    elif one is None:
+        yield Problem(place, where, "equal: flops needs stop: {flops: ...} for both arms")
+
+
 def budget(config: Config, equal: str) -> Any:
     """What a run may spend, in a form that can be compared between arms."""
     if equal == "flops":
         return config.stop.flops
     per_step = config.data.packs * config.data.length
-    stop = config.stop
+    stop, patches = config.stop, config.data.patches
+    if patches is not None and (patches.count == "patches") != (equal == "units"):
+        # what length counts is not what is compared
+        return (f"{per_step} {patches.count} a step", stop.steps, stop.flops)
     return stop.steps * per_step if stop.steps is not None else (stop.positions, stop.flops)

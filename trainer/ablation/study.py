@@ -157,6 +157,9 @@ class Claim(_Settings):
     name: str
     better: str
     worse: str
+    equal: Literal["positions", "units", "flops"] | None = Field(
+        None, description="What these two have the same of, where the study says equal: claims."
+    )
 
 
 class Study(_Settings):
@@ -171,8 +174,9 @@ class Study(_Settings):
         {}, description="Sets of shards, named `data:NAME`."
     )
     seeds: tuple[int, ...] = Field(strict=False, min_length=1, description="Of every arm.")
-    equal: Literal["positions", "flops", "data"] = Field(
-        description="What all arms have the same of. data: each arm reads its sets once."
+    equal: Literal["positions", "units", "flops", "data", "claims"] = Field(
+        description="What all arms have the same of. units: global positions (text tokens and "
+        "patches). data: each arm reads its sets once. claims: each claim says what its two have."
     )
     arms: dict[str, Arm] = Field(min_length=1)
     controls: Controls
@@ -199,6 +203,11 @@ class Study(_Settings):
         for claim in (*self.claims, *self.shown):
             for name in (claim.better, claim.worse):
                 _known(name, [*self.arms, *self.beside, *self.of_controls()], f"{claim.name!r}")
+            if (claim.equal is None) == (self.equal == "claims"):
+                raise ValueError(
+                    f"{claim.name!r}: say `equal` in every comparison where the study says equal: "
+                    "claims, and in none elsewhere"
+                )
         if len({claim.name for claim in self.claims}) < len(self.claims):
             raise ValueError("two claims have one name")
         for name, control in self.of_controls().items():

@@ -80,6 +80,7 @@ READ_HEAD = (
     "speech positions",
     "markers",
     "padding",
+    "global positions",
     "FLOPs",
     "CPU s a cell",
 )
@@ -152,6 +153,7 @@ def _read(arm: ArmResult) -> list[str]:
         *(f"{read[n]:,.0f}" for n in ("speech_to_text", "text_to_speech")),
         f"{switches:.2f}",
         *(f"{read[n]:,.0f}" for n in ("text_positions", "speech_positions", "markers", "padding")),
+        f"{read['global_positions']:,.0f}" if "global_positions" in read else "-",
         f"{arm.flops:.3g}",
         f"{arm.cpu_seconds:.0f}",
     ]
