@@ -9,6 +9,7 @@ has no model.
 """
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 
@@ -109,8 +110,8 @@ def _headings(page: str, text: str, code: str) -> Iterator[Candidate]:
     parts = re.split(r"\n\s*\n|\n", text)
     paragraphs = [part.strip() for part in parts if part.strip()]
     at = 0
-    for heading, after in zip(paragraphs, [*paragraphs[1:], ""], strict=True):
-        at = text.find(heading, at)
+    for heading, after in itertools.pairwise([*paragraphs, ""]):
+        at = max(at, text.find(heading, at))
         question = cleaned(heading)
         if not is_question(question, code) or after.endswith("?") or not after:
             continue
