@@ -29,8 +29,8 @@ RIVER = (
 SPOKEN = (
     "The river Elbe is one thousand and ninety-four kilometers long. In nineteen eighty-four, "
     "about three point five million people, twelve percent, lived near Hamburg. On the "
-    "twenty-first of November, twenty twenty-six, at ten thirty it rose by three dollars and fifty cents, for "
-    "example at the old harbour."
+    "twenty-first of November, twenty twenty-six, at ten thirty it rose by three dollars and "
+    "fifty cents, for example at the old harbour."
 )
 
 
