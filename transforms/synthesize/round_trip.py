@@ -43,8 +43,8 @@ def seconds_per_character(clip: Clip) -> float:
 
 
 def limit_of(speaker: str, limits: Mapping[str, float], default: float | None) -> float | None:
-    """The limit of a voice: that of the first pattern, by name, that its label fits."""
-    for pattern in sorted(limits):
+    """The limit of a voice: that of the pattern it fits which says most of it letter by letter."""
+    for pattern in sorted(limits, key=lambda one: (-len(one.strip("*?")), one)):
         if fnmatch.fnmatchcase(speaker, pattern):
             return limits[pattern]
     return default
