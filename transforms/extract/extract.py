@@ -27,7 +27,7 @@ from transforms.extract import domains, encoding
 from transforms.extract.judging import Bounds, Refusal, refusal
 from transforms.extract.reading import Asked
 from transforms.gather.digests import open_regular
-from transforms.gather.page_files import SUFFIXES, PageFormat, page_claim
+from transforms.gather.page_files import SUFFIXES, PageFormat, page_format
 from transforms.page_door import PageDoor
 from transforms.step import Phase, RecordStep, Scope
 
@@ -73,7 +73,7 @@ class Extract(RecordStep):
         "too_large": "it has more bytes than `max_bytes`",
         "bad_row": "a row of a table that cannot be read, or whose cells are not text",
         "bad_column": "a table without a column of text, or with one of another type",
-        "broken": "the table cannot be read from here on",
+        "broken": "the table, or a row group of it, cannot be read from here on",
         "duplicate": "an earlier row of the same file holds the same text",
         "parser_limit": "the parser gave up inside it: elements nested deeper than 256, or one "
         "text of more than 10 MB",
@@ -348,8 +348,7 @@ def _format(path: str, file: Recording) -> PageFormat | None:
     known = next((format for format in SUFFIXES.values() if format == file.container), None)
     if known is not None:
         return known
-    claim = page_claim(path, file.uri)
-    return None if claim is None else claim.format
+    return page_format(path, file.uri)
 
 
 def _changed(path: str, file: Recording) -> str:

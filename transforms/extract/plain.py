@@ -3,9 +3,10 @@
 Also what can be seen of a text without a model: how much of it is prose, and its longest word.
 """
 
+import collections
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 _LINE_ENDS = re.compile(r"\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 # Control characters, byte order marks and soft hyphens. Joiners stay: emoji and Persian need them.
@@ -15,7 +16,7 @@ _ITEM = re.compile(r"(?:[-*+\u2022\u2023\u25e6\u2013]|\(?\d{1,3}[.)])\s+")
 WRAPPED = 100  # characters; a paragraph whose lines are no longer was broken to fit a screen
 
 # Where words are not parted by blanks, punctuation parts the runs of letters.
-_WORD = re.compile(r"[^\s\u2026\u3000-\u303f\uff01\uff08\uff09\uff0c\uff0e\uff1a\uff1b\uff1f]+")
+_SIGNS = re.compile(r"[\u2026\u3000-\u303f\uff01\uff08\uff09\uff0c\uff0e\uff1a\uff1b\uff1f]")
 _CODE_START = re.compile(
     r"(?:def|class|return|import|from|elif|else|while|try|except|public|private|static|const|let|"
     r"var|function|using|package|struct|enum|void|int|fn|func|end|fi|done|echo|SELECT|INSERT|"
@@ -24,7 +25,7 @@ _CODE_START = re.compile(
 _CODE_END = re.compile(r"(?:[;{}]|\)\s*:|=>|\\)$")
 _SENTENCE_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u061f\u0964][\"'\u201d\u2019\u00bb)\]]*$")
 _CODE_SIGNS = frozenset("{}[]<>=|\\_/#$@^~*+;`&")
-_FEW_LETTERS = 0.6  # a line with a smaller share is numbers or signs
+_FEW_LETTERS = 0.4  # a line with a smaller share is numbers or signs
 _MANY_SIGNS = 0.12  # a line with a larger share is code or markup
 
 
@@ -81,7 +82,12 @@ def _unspaced(character: str) -> bool:
 
 def longest_word(text: str) -> int:
     """Characters of the longest run without a blank or a full-width sign."""
-    return max((found.end() - found.start() for found in _WORD.finditer(text)), default=0)
+    longest = 0
+    for token in text.split():
+        if len(token) > longest:
+            parts = (token,) if token.isascii() else _SIGNS.split(token)
+            longest = max(longest, *map(len, parts))
+    return longest
 
 
 def prose_share(text: str) -> float:
@@ -91,28 +97,25 @@ def prose_share(text: str) -> float:
     """
     all_, prose = 0, 0
     for line in text.split("\n"):
-        count = sum(not character.isspace() for character in line)
+        count = sum(map(len, line.split()))
         all_ += count
-        prose += count if count and _reads(line) else 0
+        prose += count if count and _reads(line, count) else 0
     return prose / all_ if all_ else 0.0
 
 
-def _reads(line: str) -> bool:
-    shown = [character for character in line if not character.isspace()]
-    kinds = [unicodedata.category(character) for character in shown]
-    letters = sum(kind[0] in "LM" for kind in kinds)
-    # emoji are neither here nor there; ZWJ and the like are of category Cf
-    neutral = sum(kind in ("So", "Sk", "Cf") for kind in kinds)
-    if not letters or letters < _FEW_LETTERS * (len(shown) - neutral):
+def _reads(line: str, count: int) -> bool:
+    letters = neutral = signs = 0
+    for character, times in collections.Counter(line).items():
+        kind = unicodedata.category(character)
+        letters += times if kind[0] in "LM" else 0
+        # emoji are neither here nor there; joiners are of category Cf
+        neutral += times if kind in ("So", "Sk", "Cf") and character not in _CODE_SIGNS else 0
+        signs += times if character in _CODE_SIGNS else 0
+    if not letters or letters < _FEW_LETTERS * (count - neutral):
         return False
     stripped = line.strip()
     if _SENTENCE_END.search(stripped):
-        return sum(character in _CODE_SIGNS for character in shown) < 2 * _MANY_SIGNS * len(shown)
+        return signs < 2 * _MANY_SIGNS * count
     if _CODE_START.match(stripped) or _CODE_END.search(stripped):
         return False
-    return sum(character in _CODE_SIGNS for character in shown) < _MANY_SIGNS * len(shown)
-
-
-def lines_of(text: str) -> Iterator[str]:
-    """The lines of a page that are not empty."""
-    return (line for line in text.split("\n") if line)
+    return signs < _MANY_SIGNS * count

@@ -34,7 +34,7 @@ def answers(file: BinaryIO, size: int, asked: Asked) -> Iterator[dict[str, Any]]
     if asked.format in TABLES:
         for number, (index, row) in enumerate(rows(file, asked.format, asked.max_bytes)):
             if number >= asked.first:
-                yield {"index": index, **_of_row(row, asked)}
+                yield {**_of_row(row, asked), "index": index}
         return
     if size > asked.max_bytes:
         yield _refused("too_large", f"{size} bytes", size)
@@ -44,7 +44,7 @@ def answers(file: BinaryIO, size: int, asked: Asked) -> Iterator[dict[str, Any]]
     except Unreadable as error:
         yield _refused(error.code, error.detail)
         return
-    yield {"index": 0, **_of_text(text, asked)}
+    yield {**_of_text(text, asked), "index": 0}
 
 
 def _of_row(row: dict[str, Any] | BadRow, asked: Asked) -> dict[str, Any]:

@@ -72,6 +72,7 @@ class _Lines:
     def __init__(self, file: BinaryIO, limit: int) -> None:
         self._file, self._limit = file, limit + _SPARE
         self.number = 0
+        self.quotes = 0  # since it was set to 0
 
     def __iter__(self) -> "_Lines":
         return self
@@ -87,7 +88,17 @@ class _Lines:
             raise BadRow("too_large", f"its line is longer than {self._limit} bytes")
         if self.number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
+        self.quotes += line.count(b'"')
         return line.decode("utf-8", "surrogateescape")
+
+    def leave_quotes(self) -> None:
+        """Skip the rest of a quoted cell: to the end of the line on which its quotes are even."""
+        while self.quotes % 2:
+            try:
+                if next(self, None) is None:
+                    return
+            except BadRow:
+                continue
 
 
 def _json_lines(file: BinaryIO, max_bytes: int) -> Iterator[Row]:
@@ -134,13 +145,18 @@ def _separated(file: BinaryIO, delimiter: str, max_bytes: int) -> Iterator[Row]:
     number = 0
     while True:
         answer: Cells | BadRow
+        lines.quotes = 0
         try:
             cells = next(reader, None)
             if cells is None:
                 return
             answer = _by_use(cells, header, columns)
         except csv.Error as error:
-            answer = BadRow("bad_row", f"line {lines.number}: {error}"[:200])
+            if "field limit" in str(error):
+                lines.leave_quotes()
+                answer = BadRow("too_large", f"a cell of more than {max_bytes} characters")
+            else:
+                answer = BadRow("bad_row", f"line {lines.number}: {error}"[:200])
         except BadRow as bad:
             answer = bad
         if answer != {}:
@@ -170,10 +186,23 @@ def _parquet(file: BinaryIO, max_bytes: int) -> Iterator[Row]:
     except (pa.ArrowException, OSError, ValueError) as error:
         yield 0, BadTable("broken", f"not Parquet: {error}"[:200])
         return
-    number = 0
+    begin = 0
+    for group in range(table.num_row_groups):
+        yield from _group(table, group, begin, columns, max_bytes)
+        begin += table.metadata.row_group(group).num_rows
+
+
+def _group(
+    table: pq.ParquetFile, group: int, begin: int, columns: dict[str, str], max_bytes: int
+) -> Iterator[Row]:
+    """The rows of one row group; one that breaks off takes no other with it."""
+    number = begin
     try:
         batches = table.iter_batches(
-            batch_size=BATCH, columns=list(columns.values()), use_threads=False
+            batch_size=BATCH,
+            row_groups=[group],
+            columns=list(columns.values()),
+            use_threads=False,
         )
         for batch in batches:
             for place in range(batch.num_rows):
@@ -182,7 +211,8 @@ def _parquet(file: BinaryIO, max_bytes: int) -> Iterator[Row]:
     except pa.ArrowMemoryError:
         raise  # a fresh child may have the room
     except (pa.ArrowException, OSError, ValueError) as error:
-        yield number, BadTable("broken", f"from this row on: {error}"[:200])
+        last = begin + table.metadata.row_group(group).num_rows
+        yield number, BadRow("broken", f"and to row {last} of its row group: {error}"[:200])
 
 
 def _cells(

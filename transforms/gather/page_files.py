@@ -74,14 +74,25 @@ def page_claim(path: str, name: str = "") -> PageClaim | None:
     `name`: the one it goes by where its path has no suffix of its own (a file named by digest).
     Raises `OSError` where the file cannot be read.
     """
-    format = SUFFIXES.get(_suffix(path)) or SUFFIXES.get(_suffix(name.partition("?")[0]))
+    format = page_format(path, name)
     if format is None:
-        with open(path, "rb") as file:
-            return PageClaim(format="html") if begins_like_html(file.read(HEAD)) else None
+        return None
     if format not in TABLES:
         return PageClaim(format=format)
     columns = text_columns(_columns(path, format))
     return None if columns is None else PageClaim(format=format, columns=tuple(columns.items()))
+
+
+def page_format(path: str, name: str = "") -> PageFormat | None:
+    """The format of a file by its name, else by its beginning; tables are not looked into.
+
+    Arguments and errors as of `page_claim`.
+    """
+    format = SUFFIXES.get(_suffix(path)) or SUFFIXES.get(_suffix(name.partition("?")[0]))
+    if format is not None:
+        return format
+    with open(path, "rb") as file:
+        return "html" if begins_like_html(file.read(HEAD)) else None
 
 
 def text_columns(names: Iterable[str]) -> dict[str, str] | None:
@@ -119,10 +130,11 @@ def _suffix(path: str) -> str:
 def _columns(path: str, format: PageFormat) -> Sequence[str]:
     """The columns of a table: of JSON lines the keys of the first row; none where it is broken."""
     if format == "parquet":
-        try:
-            return [str(name) for name in pq.ParquetFile(path).schema_arrow.names]
-        except (pa.ArrowException, ValueError):
-            return []
+        with open(path, "rb") as file:
+            try:
+                return [str(name) for name in pq.ParquetFile(file).schema_arrow.names]
+            except (pa.ArrowException, OSError, ValueError):  # what Arrow says of broken ones
+                return []
     for line in _first_lines(path):
         if format == "jsonl":
             keys = _keys(line)
