@@ -46,6 +46,7 @@ VAGUE = {"utils", "util", "common", "helpers", "helper", "core", "base", "misc",
 CHILDREN = {
     "transforms/door_child.py": "transforms.door_child",
     "transforms/page_child.py": "transforms.page_child",
+    "transforms/engines/synth_espeak_child.py": "transforms.engines.synth_espeak_child",
 }
 ROOMS = [room for room in MAY_IMPORT if (ROOT / room).is_dir()]
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
