@@ -3,7 +3,8 @@
 `python -m pipeline.runners.pool --port 50000` runs on every machine of a cluster, started by hand,
 by systemd or as the entry point of a container. An engine asks it for a worker, it starts a process
 of its own for each, pinned to the device class. Beam's own pool would start `python` by PATH,
-unpinned, with a pipe for its output that nobody reads.
+unpinned, with a pipe for its output that nobody reads. A worker that dies before it has reached its
+engine is started again here: engines wait for it, Prism for ever.
 
 It answers whoever reaches its port and runs what the job says, so it listens on this machine only
 unless it is told otherwise: `--host` belongs to a network of the cluster's own.
@@ -24,7 +25,7 @@ from typing import Any
 from pipeline.runners.harness import pinned
 
 GRACE_SECONDS = 5.0  # for a worker that is told to end
-START_SECONDS = 60.0  # for a pool to listen: it imports Beam first
+STARTS = 3  # of one worker, until it has reached its engine
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -38,16 +39,53 @@ class Pool:
     def StartWorker(self, request: Any, context: Any) -> Any:
         from apache_beam.portability.api import beam_fn_api_pb2 as api
 
-        name = request.worker_id
-        command = [sys.executable, "-m", "pipeline.runners.harness"]
-        command += [request.control_endpoint.url, name, str(os.getpid())]
+        name, control = request.worker_id, request.control_endpoint.url
         try:
-            process = subprocess.Popen(command, env=pinned(), cwd=ROOT, stdin=subprocess.DEVNULL)
+            started = self._start(name, control)
         except OSError as error:
             return api.StartWorkerResponse(error=f"cannot start a worker: {error}")
+        threading.Thread(target=self._watch, args=(name, control, started), daemon=True).start()
+        return api.StartWorkerResponse()
+
+    def _start(self, name: str, control: str) -> "tuple[subprocess.Popen[bytes], int]":
+        """Start a worker. Returns it, and the end of a pipe that says when it has reached its
+        engine."""
+        ready, theirs = os.pipe()
+        command = [sys.executable, "-m", "pipeline.runners.harness"]
+        command += [control, name, str(os.getpid()), str(theirs)]
+        try:
+            process = subprocess.Popen(
+                command, env=pinned(), cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[theirs]
+            )
+        except OSError:
+            os.close(ready)
+            raise
+        finally:
+            os.close(theirs)
         with self._changing:
             self._workers[name] = process
-        return api.StartWorkerResponse()
+        return process, ready
+
+    def _watch(
+        self, name: str, control: str, started: "tuple[subprocess.Popen[bytes], int]"
+    ) -> None:
+        """See a worker to its end: the kernel kills it with the thread that started it."""
+        for starts in range(STARTS):
+            process, ready = started
+            with os.fdopen(ready, "rb") as pipe:
+                reached = bool(pipe.read(1))  # empty: it ended
+            process.wait()
+            if reached:
+                return
+            with self._changing:
+                wanted = name in self._workers and starts + 1 < STARTS
+            if not wanted:
+                return
+            try:
+                started = self._start(name, control)
+            except OSError as error:
+                print(f"cannot start worker {name} again: {error}", file=sys.stderr, flush=True)
+                return
 
     def StopWorker(self, request: Any, context: Any) -> Any:
         from apache_beam.portability.api import beam_fn_api_pb2 as api

@@ -13,6 +13,8 @@ becomes a dead letter.
 """
 
 import contextlib
+import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +48,8 @@ class Submitted:
     def __enter__(self) -> "Submitted":
         device.pin()
         worker.quiet_beam()
+        if not os.environ.get("SPEECHLOOM_TRACE"):  # what engines say of a lost worker, we say
+            logging.getLogger().setLevel(logging.CRITICAL)
         if self._engine.own_pool:
             address, _ = self._stack.enter_context(pool.local_pool())
             self._own = ("--environment_type=EXTERNAL", f"--environment_config={address}")
