@@ -24,7 +24,10 @@ SHARDS ?=
 CONFIG ?= smoke
 # What `ablate` takes: a file of ablations/.
 ABLATION ?=
-export SHARDS CONFIG ABLATION
+# What `evalset` takes: a file of texts, and who speaks them.
+TEXT ?=
+ENGINE ?= espeak-ng
+export SHARDS CONFIG ABLATION TEXT ENGINE
 
 # pytest's own arguments: make test TESTS="tests/schemas -k strict"
 TESTS ?=
@@ -49,7 +52,7 @@ export PIP_NO_INPUT := 1
 # Also pins what pip builds wheels with.
 export PIP_CONSTRAINT := constraints.txt
 
-.PHONY: help setup curate plan train ablate test check format fuzz bench reference clean
+.PHONY: help setup curate plan train ablate evalset test check format fuzz bench reference clean
 
 help:
 	@printf '%s\n' \
@@ -60,7 +63,8 @@ help:
 	  'make train SHARDS=out         train on what was curated, in out-train/; again: goes on with it' \
 	  '     CONFIG=smoke (a name or a .yaml)  OUT=out-train  ARGS="--set optimizer.lr=1e-3"' \
 	  'make ablate ABLATION=file.yaml  run a study of data decisions; again: goes on with it' \
-	  'make test [TESTS=path]        the tests; no network, nothing from the system' \
+	  'make evalset TEXT=quest.jsonl  speak a text evaluation set; ENGINE=espeak-ng OUT=evalset' \
+  'make test [TESTS=path]        the tests; no network, nothing from the system' \
 	  'make check                    ruff, ruff format, mypy' \
 	  'make fuzz [FUZZ_ITEMS=10000]  hostile media through the decoder' \
 	  'make bench                    the measurements of benchmarks/RESULTS.md' \
@@ -146,6 +150,15 @@ ablate: $(if $(strip $(ABLATION)),$(VENV)/.stamp)
 	  echo '  make ablate ABLATION=ablations/fine_vs_coarse.yaml ARGS="--data web=/data/out"' >&2; \
 	  exit 2; fi
 	@$(BIN)/python -m trainer ablate "$$ABLATION" $${OUT:+--out "$$OUT"} $(ARGS)
+
+evalset: export OUT := $(if $(filter file,$(origin OUT)),evalset,$(OUT))
+evalset: $(if $(strip $(TEXT)),$(VENV)/.stamp)
+	@if [ -z "$$TEXT" ]; then \
+	  echo 'make evalset needs TEXT: what to speak. For example' >&2; \
+	  echo '  make evalset TEXT=quest.jsonl OUT=sets/quest  items or a table of questions' >&2; \
+	  echo '  make evalset TEXT=stories.jsonl ENGINE=flite OUT=sets/stories' >&2; \
+	  exit 2; fi
+	@$(BIN)/python -m trainer evalset --text "$$TEXT" --engine "$$ENGINE" --out "$$OUT" $(ARGS)
 
 test: $(VENV)/.stamp
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m '$(NOT_IN_TEST)' $(TESTS) </dev/null

@@ -111,6 +111,24 @@ def write_set(
         raise
 
 
+def read_items(source: Path) -> list[Item]:
+    """The items of a file of one kind, which no audio lies beside. Raises `EvaluationError`."""
+    items: list[Item] = []
+    ids: set[str] = set()
+    for number, line in enumerate(_lines(source), 1):
+        where = f"{source}:{number}"
+        item = _item(line, where)
+        if item.id in ids:
+            raise EvaluationError(f"{where}: the id {item.id!r} stands twice")
+        if items and item.kind != items[0].kind:
+            raise EvaluationError(f"{where}: {item.kind!r} in a file of kind {items[0].kind!r}")
+        ids.add(item.id)
+        items.append(item)
+    if not items:
+        raise EvaluationError(f"{source}: no items")
+    return items
+
+
 def _lines(source: Path) -> Sequence[str]:
     try:
         text = source.read_text(encoding="utf-8")

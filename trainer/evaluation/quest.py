@@ -32,6 +32,20 @@ def convert(
     seed: int = 0,
 ) -> EvalSet:
     """Write the set of a table. Raises `EvaluationError` with the row of what is wrong."""
+    items, audio = items_of(
+        table, training_pages=training_pages, distractors=distractors, seed=seed
+    )
+    return write_set(out, items, audio)
+
+
+def items_of(
+    table: Path,
+    *,
+    training_pages: Path | None = None,
+    distractors: int | None = None,
+    seed: int = 0,
+) -> tuple[list[dict[str, Any]], dict[str, Path | bytes]]:
+    """The items of a table, and the audio that they name. Raises `EvaluationError`."""
     rows = [_row(row, f"{table}:{number}") for number, row in _rows(table)]
     if not rows:
         raise EvaluationError(f"{table}: no rows")
@@ -66,7 +80,7 @@ def convert(
                 "answer": _place(row),
             }
         )
-    return write_set(out, items, audio)
+    return items, audio
 
 
 def _rows(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
