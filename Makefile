@@ -64,7 +64,7 @@ help:
 	  '     CONFIG=smoke (a name or a .yaml)  OUT=out-train  ARGS="--set optimizer.lr=1e-3"' \
 	  'make ablate ABLATION=file.yaml  run a study of data decisions; again: goes on with it' \
 	  'make evalset TEXT=quest.jsonl  speak a text evaluation set; ENGINE=espeak-ng OUT=evalset' \
-  'make test [TESTS=path]        the tests; no network, nothing from the system' \
+	  'make test [TESTS=path]        the tests; no network, nothing from the system' \
 	  'make check                    ruff, ruff format, mypy' \
 	  'make fuzz [FUZZ_ITEMS=10000]  hostile media through the decoder' \
 	  'make bench                    the measurements of benchmarks/RESULTS.md' \
