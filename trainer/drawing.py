@@ -28,6 +28,7 @@ from transforms.compose.policies import (
     Piece,
     PolicyError,
     Side,
+    SpeechOnly,
     Stochastic,
     TextOnly,
     Tts,
@@ -154,6 +155,11 @@ class Prepared:
         self.rooms: tuple[int, ...] | None = None  # what they take in a pack
         # of each fine chunk: where words and silences begin, a byte a position; None: not asked
         self.units: tuple[bytes, ...] | None = None
+
+    @property
+    def merged(self) -> tuple[range, ...] | None:
+        """The fine chunks of each chunk of the view; None: one each."""
+        return self._groups
 
     @property
     def groups(self) -> tuple[range, ...]:
@@ -317,6 +323,11 @@ class Drawing:
         """What one stretch of speech takes in a pack."""
         return positions if self._size == 1 else patches_of(positions, self._size)
 
+    @property
+    def cuts(self) -> bool:
+        """Whether patches are cut."""
+        return self._patches is not None
+
     def borders(self, prepared: Prepared, parts: Sequence[Part]) -> list[Flags] | None:
         """Where patches may begin in parts, a flag a position; None: nobody cuts patches."""
         if self._patches is None:
@@ -333,10 +344,24 @@ class Drawing:
         """Whether both sides are shown, so that none is withheld."""
         return self._repeats
 
+    def all_speech(self, prepared: Prepared, first: int, last: int) -> bool:
+        """Whether chunks [first, last) are one run of speech, each of some length: the common case
+        of sets that are only heard, in which nothing has to be looked at chunk by chunk."""
+        return (
+            isinstance(self._view.policy, SpeechOnly)
+            and prepared.kind == "both"
+            and self._speech is not None
+            and 0 not in self.measures(prepared)[0][first:last]
+        )
+
     def lengths(
         self, prepared: Prepared, epoch: int, copy: int, first: int, last: int
     ) -> list[int]:
         """Positions of pieces of chunks [first, first + 1), ... [first, last), with markers."""
+        if self.all_speech(prepared, first, last):
+            markers = EDGES + 1
+            rooms = self.rooms(prepared)[first:last]
+            return list(itertools.accumulate(rooms, initial=markers))[1:]
         sides = self.sides(prepared, epoch, copy, first, last)
         if sides is None:
             return lengths(self.draw(prepared, epoch, copy, first, last), first, last)
@@ -485,6 +510,10 @@ class Rest:
     @property
     def name(self) -> str:
         return self._prepared.id
+
+    @property
+    def steady(self) -> bool:
+        return self._drawing.steady
 
     def prefixes(self, first: int) -> list[int]:
         """Positions of the first chunk after `first`, the first two, ... up to the end, or to more

@@ -3,7 +3,7 @@
 import dataclasses
 from array import array
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from schemas.shard import ShardError
 from trainer.data_settings import DataSettings, may_skip
@@ -13,6 +13,8 @@ from trainer.pack import Pack, Vocabulary
 from trainer.planning import PackPlan, PiecePlan
 from trainer.set_reader import SetReader
 from trainer.sheet import Sheet
+
+_Run: TypeAlias = tuple[int, int, int, int]  # fine chunks [first, last), positions, room
 
 
 class _Told(NamedTuple):
@@ -82,6 +84,8 @@ def _chunks(
 
     None, and nothing is written, for draws that `Drawing.sides` leaves to `draw`.
     """
+    if drawing.all_speech(prepared, piece.first, piece.last):
+        return _heard(sheet, reader, drawing, prepared, piece)
     sides = drawing.sides(prepared, piece.epoch, piece.drawn.copy, piece.first, piece.last)
     if sides is None:
         return None
@@ -89,42 +93,78 @@ def _chunks(
     rooms = drawing.rooms(prepared)
     hides = prepared.kind == "both" and not drawing.repeats
     runs: list[tuple[int, int]] = []
+    run: _Run | None = None
     before, words, withheld = "", 0, 0
-    seconds, times, rate = [], prepared.chunk_frames, prepared.rate
+    seconds, times, rate, groups = [], prepared.chunk_frames, prepared.rate, prepared.merged
     for place, shown in enumerate(sides, piece.first):
         for side in shown:
-            heard = side == "speech"
-            positions, other = spoken[place], written[place]
-            if not heard:
-                positions, other = other, positions
+            if side == "speech":
+                first, last = place, place + 1
+                if groups is not None:
+                    first, last = groups[place].start, groups[place].stop
+                seconds.append(times[last] / rate - times[first] / rate)
+                positions = spoken[place]
+                if hides:
+                    withheld += written[place]
+                if not positions:
+                    continue
+                if run is not None and run[1] == first:
+                    run = (run[0], last, run[2] + positions, run[3] + rooms[place])
+                    continue
+                if run is not None:
+                    runs.append(_spoken(sheet, run))
+                run = (first, last, positions, rooms[place])
+            else:
+                positions = written[place]
                 words += len(prepared.texts[place].split())
-            if hides:
-                withheld += other
-            going_on = side == before
-            if positions and not going_on:
+                if hides:
+                    withheld += spoken[place]
+                if not positions:
+                    continue
+                if run is not None:
+                    runs.append(_spoken(sheet, run))
+                    run = None
+            if side != before:
                 before = side
                 sheet.marker(side)
-            if not heard:
-                if positions:
-                    sheet.text(positions, ids[place])
-                continue
-            first, last = prepared.fine(place, place + 1)
-            seconds.append(times[last] / rate - times[first] / rate)
-            if not positions:
-                continue
-            if going_on and runs[-1][1] == first:
-                runs[-1] = (runs[-1][0], last)
-                sheet.more_speech(positions, rooms[place])
-            else:
-                runs.append((first, last))
-                sheet.speech(positions, rooms[place])
+            if side == "text":
+                sheet.text(positions, ids[place])
+    if run is not None:
+        runs.append(_spoken(sheet, run))
     sheet.marker("end")
     _check(sheet, prepared, piece)
-    parts = [
-        Part(chunk, 0, prepared.positions[chunk]) for run in runs for chunk in range(*run)
-    ]  # fmt: skip
+    parts = []
+    if drawing.cuts:
+        parts = [Part(c, 0, prepared.positions[c]) for run in runs for c in range(*run)]
     sheet.end(reader.runs(piece.drawn, prepared, runs), drawing.borders(prepared, parts))
     return _Told(sum(seconds), words, withheld)
+
+
+def _heard(
+    sheet: Sheet, reader: SetReader, drawing: Drawing, prepared: Prepared, piece: PiecePlan
+) -> _Told:
+    """The same of chunks that are one run of speech."""
+    first, last = prepared.fine(piece.first, piece.last)
+    whole = slice(piece.first, piece.last)
+    spoken, written, _ = drawing.measures(prepared)
+    sheet.marker("speech")
+    sheet.speech(sum(spoken[whole]), sum(drawing.rooms(prepared)[whole]))
+    sheet.marker("end")
+    _check(sheet, prepared, piece)
+    parts = []
+    if drawing.cuts:
+        parts = [Part(chunk, 0, prepared.positions[chunk]) for chunk in range(first, last)]
+    codes = reader.runs(piece.drawn, prepared, [(first, last)])
+    sheet.end(codes, drawing.borders(prepared, parts))
+    spans = map(prepared.span, range(piece.first, piece.last))
+    return _Told(sum([end - start for start, end in spans]), 0, sum(written[whole]))
+
+
+def _spoken(sheet: Sheet, run: _Run) -> tuple[int, int]:
+    """Write a run of speech; its fine chunks."""
+    first, last, positions, room = run
+    sheet.speech(positions, room)
+    return first, last
 
 
 def _drawn(

@@ -26,6 +26,11 @@ class Cuttable(Protocol):
     def name(self) -> str: ...
     @property
     def count(self) -> int: ...
+    @property
+    def steady(self) -> bool:
+        """Whether a shorter piece is the beginning of a longer one: `exact` is in `prefixes`."""
+        ...
+
     def prefixes(self, first: int) -> list[int]: ...
     def exact(self, first: int, last: int) -> int: ...
 
@@ -74,6 +79,7 @@ class _Block:
     def __init__(self, items: Sequence[Cuttable], length: int) -> None:
         self._items, self._length = items, length
         self._firsts = [0] * len(items)
+        self._prefixes: list[list[int]] = [[]] * len(items)  # of the rest of each steady item
         self.long: list[tuple[int, int]] = []
         self.rests: list[tuple[int, int]] = [
             rest for item in range(len(items)) if (rest := self._rest(item))
@@ -107,10 +113,17 @@ class _Block:
         for low, high in ((must, len(self.rests)), (0, must)):
             best: tuple[int, int, int] | None = None
             for _, item in self.rests[max(low, high - CANDIDATES) : high]:
-                first, last = self._firsts[-item], self._fitting(-item, room)
-                if last - first < LEAST:
-                    continue
-                left = room - self._items[-item].exact(first, last)
+                first, known = self._firsts[-item], self._prefixes[-item]
+                if known:
+                    count = bisect.bisect_right(known, room)
+                    if count < LEAST:
+                        continue
+                    last, left = first + count, room - known[count - 1]
+                else:
+                    last = self._fitting(-item, room)
+                    if last - first < LEAST:
+                        continue
+                    left = room - self._items[-item].exact(first, last)
                 if best is None or left < best[0]:
                     best = (left, -item, last)
                     if not left:
@@ -148,8 +161,12 @@ class _Block:
     def _rest(self, item: int) -> tuple[int, int] | None:
         """What is left of an item, without chunks that no pack can hold; None: nothing."""
         source = self._items[item]
+        self._prefixes[item] = []
         while self._firsts[item] < source.count:
-            total = source.prefixes(self._firsts[item])[-1]
+            found = source.prefixes(self._firsts[item])
+            if source.steady:
+                self._prefixes[item] = found
+            total = found[-1]
             if total <= self._length or self._fitting(item, self._length) > self._firsts[item]:
                 return total, -item
             self.long.append((item, self._firsts[item]))

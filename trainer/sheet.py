@@ -54,11 +54,6 @@ class Sheet:
         self._rooms.append(room)
         self._values.append(self._unit)
 
-    def more_speech(self, positions: int, room: int) -> None:
-        """More of the run that was written last."""
-        self.lengths[-1] += positions
-        self._rooms[-1] += room
-
     def begin(self) -> None:
         self._begun = (len(self.kinds), len(self._texts))
         self.marker("document")

@@ -23,6 +23,10 @@ class Made:
     def count(self) -> int:
         return len(self.chunks)
 
+    @property
+    def steady(self) -> bool:
+        return not self.shrinks
+
     def prefixes(self, first: int) -> list[int]:
         return [EDGES + sum(self.chunks[first:last]) for last in range(first + 1, self.count + 1)]
 
