@@ -9,6 +9,7 @@ from schemas.settings import SettingsError
 from schemas.shard import ShardError
 from trainer import checkpoint
 from trainer.config import Config, differences
+from trainer.contrastive.adapter import adapted
 from trainer.distributed import Ranks
 from trainer.encoding import SpeechTokenizer
 from trainer.failures import ChangedError, CheckpointError, SetupError
@@ -47,7 +48,12 @@ def begin(config: Config, out: Path, group: Ranks, resume: bool, allow_changes: 
     found = _opened(config, out, group, again=True)
     if not allow_changes:
         _refuse_changes(saved, config, found, last.path)
-    decoder = saved_decoder(saved, last.path)
+    if config.adapter is None:
+        decoder = saved_decoder(saved, last.path)
+    else:  # what is frozen is not in checkpoints
+        fresh = config.adapter.model_copy(update={"begin": None})
+        again = config.model_copy(update={"adapter": fresh})
+        decoder = initial_decoder(again, found.data.vocabulary, found.text, found.speech)
     if decoder.vocabulary != found.data.vocabulary:
         raise ChangedError(
             f"{last.path} was trained with the vocabulary {decoder.vocabulary}, the tokenizers now "
@@ -70,6 +76,11 @@ def initial_decoder(
 
     Raises `SetupError` for an `initial.folder` whose weights cannot be taken over.
     """
+    if config.adapter is not None:
+        plain = config.model_copy(update={"adapter": None})
+        return adapted(
+            lambda one: initial_decoder(plain, one, text), vocabulary, config.adapter, config.seed
+        )
     if config.model is not None:
         return decoder_of(config.model, vocabulary, config.seed)
     initial = config.initial

@@ -24,6 +24,7 @@ from schemas.settings import (
     replace_at,
 )
 from schemas.yaml_text import write
+from trainer.contrastive.adapter_settings import AdapterSettings
 from trainer.contrastive.settings import ContrastiveSettings
 from trainer.data_settings import DataSettings
 from trainer.experiments.weighing import WeighingSettings
@@ -37,12 +38,17 @@ CONFIGS = Path(__file__).parent / "configs"
 
 # What files of settings may need, and whether the trainer does it.
 BUILT = frozenset(
-    ("speech_units", "interleaving", "document_masks", "contrastive_loss", "latent_patches")
+    (
+        "speech_units",
+        "interleaving",
+        "document_masks",
+        "contrastive_loss",
+        "latent_patches",
+        "frozen_weights",
+        "speech_encoder",
+    )
 )
-NOT_BUILT = {
-    "frozen_weights": "training only some of the weights",
-    "speech_encoder": "continuous speech features through an adapter",
-}
+NOT_BUILT: dict[str, str] = {}
 
 
 class _Settings(pydantic.BaseModel):
@@ -235,6 +241,9 @@ class Config(_Settings):
     contrastive: ContrastiveSettings | None = Field(
         None, description="Text and speech of the same content pulled together; null: not."
     )
+    adapter: AdapterSettings | None = Field(
+        None, description="Speech by a frozen encoder's features; null: speech tokens."
+    )
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: Schedule = Schedule()
     stop: Stop
@@ -267,6 +276,23 @@ class Config(_Settings):
     def _pairs(self) -> Self:
         if self.contrastive is not None:
             self.contrastive.check(self.data)
+            if self.model is not None and getattr(self.model, "latent", None) is not None:
+                raise ValueError("contrastive: a latent model has no states of single positions")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _heard(self) -> Self:
+        waveform = self.speech.tokenizer == "waveform"
+        if waveform != (self.adapter is not None):
+            raise ValueError("adapter and speech.tokenizer: waveform belong together")
+        if self.adapter is None:
+            return self
+        if self.loss.speech or self.loss.frame is not None:
+            raise ValueError("loss.speech must be 0 with an adapter: features are not predicted")
+        if self.adapter.train == "adapter" and self.initial.folder is None:
+            raise ValueError("adapter: what is frozen must be trained: give initial.folder")
+        if self.compute.parallel != "ddp" or self.speech.order != "parallel":
+            raise ValueError("adapter needs compute.parallel: ddp and speech.order: parallel")
         return self
 
     @pydantic.model_validator(mode="after")

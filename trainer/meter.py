@@ -196,7 +196,11 @@ def flops(
         return sum(by_part(model.settings, model.vocabulary, given).values())
     shares = worded / positions, spoken / positions
     found = positions * model.flops_per_position(length, *shares)
-    return found + again * model.flops_per_position(length, 0.0, 0.0) if again else found
+    if again:
+        found += again * model.flops_per_position(length, 0.0, 0.0)
+    # a model with an encoder of its own hears every position of speech as often as it reads it
+    heard = step.counts[COUNTS.index("speech_positions")] * (1 + again / positions)
+    return found + heard * getattr(model, "heard_flops", 0.0)
 
 
 def against_guessing(step: Step, vocabulary: Vocabulary) -> Iterator[tuple[str, float, float]]:

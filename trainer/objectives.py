@@ -119,6 +119,8 @@ def score(model: Decoder, hidden: torch.Tensor, given: Inputs, *, frame: bool = 
     kind = kinds(given)
     framed = (given.modality == SPEECH) & (kind != NONE) & (model.code_heads is not None)
     worded = (kind != NONE) & ~framed
+    if model.code_heads is None and model.vocabulary.codebooks > 1:  # speech that is only heard
+        worded &= given.modality != SPEECH
     pack, position = worded.nonzero(as_tuple=True)
     packs, positions = [pack], [position]
     whats = [kind[pack, position]]

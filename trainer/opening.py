@@ -23,6 +23,7 @@ from trainer.orders import ordered
 from trainer.shard_sets import ShardSet, open_sets
 from trainer.text import FILES, FileTokenizer, load_text_tokenizer, train_bpe
 from trainer.tokens import speech_tokenizer
+from transforms.engines.models import files_digest
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,10 +51,26 @@ def opened(config: Config, out: Path, group: Ranks, *, again: bool) -> Opened:
     facts = {"text tokenizer": text.digest}
     if speech is not None:
         facts["speech tokenizer"] = speech.digest
+    facts |= frozen_facts(config)
     facts |= {f"shards of set {one.name}": _digest(one) for one in sets}
     for name, reader in sorted(data.experiments.items()):
         facts[f"shards of experiment {name}"] = _digest(reader.shards)
     return Opened(data=data, text=text, speech=speech, facts=facts)
+
+
+def frozen_facts(config: Config) -> dict[str, str]:
+    """Digests of the folders that a run with an adapter reads and does not write down."""
+    if config.adapter is None:
+        return {}
+    from trainer.contrastive.adapter import Listener
+
+    found = {"speech encoder": Listener(config.adapter.encoder, config.adapter.layer).digest}
+    if config.initial.folder is not None:
+        folder = Path(config.initial.folder)
+        names = sorted(path.name for path in folder.glob("*.safetensors"))
+        if (folder / "config.json").is_file():
+            found["language model"] = files_digest(folder, ["config.json", *names])
+    return found
 
 
 def opened_speech(config: Config, stored: Sequence[TokenizerEntry] = ()) -> SpeechTokenizer | None:

@@ -4,7 +4,7 @@ State is kept by the names of weights rather than by their number, so that a che
 by any number of ranks and looked into by people.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -23,12 +23,16 @@ def decays(name: str, weight: torch.Tensor, settings: OptimizerSettings) -> bool
     return settings.decay_embeddings or name not in ("embedding.weight", "code_tables.weight")
 
 
+def trained(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """The weights that are not frozen, by name."""
+    return ((name, one) for name, one in model.named_parameters() if one.requires_grad)
+
+
 def build(model: nn.Module, settings: OptimizerSettings) -> torch.optim.AdamW:
     """AdamW over all of the model's weights, in two groups."""
     groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
-    for name, weight in model.named_parameters():
-        if weight.requires_grad:
-            groups[decays(name, weight, settings)].append(weight)
+    for name, weight in trained(model):
+        groups[decays(name, weight, settings)].append(weight)
     fused = settings.fused
     if fused is None:
         every = groups[True] + groups[False]
@@ -52,7 +56,7 @@ def moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, tor
     The tensors are the optimizer's own: what is loaded into them is what it goes on with.
     """
     found: dict[str, torch.Tensor] = {}
-    for name, weight in model.named_parameters():
+    for name, weight in trained(model):
         state = optimizer.state[weight]
         if not state:
             on = weight.device if optimizer.defaults.get("fused") else "cpu"
@@ -67,7 +71,7 @@ def updates(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, int
     """How many updates each weight has had, by name."""
     return {
         name: int(optimizer.state[weight]["step"].item())
-        for name, weight in model.named_parameters()
+        for name, weight in trained(model)
         if optimizer.state[weight]
     }
 
@@ -76,7 +80,7 @@ def set_updates(
     model: nn.Module, optimizer: torch.optim.Optimizer, counts: Mapping[str, int]
 ) -> None:
     """What `updates` gave, put back. Raises `KeyError` for a weight without a count."""
-    for name, weight in model.named_parameters():
+    for name, weight in trained(model):
         optimizer.state[weight]["step"].fill_(float(counts[name]))
 
 

@@ -121,7 +121,11 @@ class Stepper:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Weights and the optimizer's moments, by name; the very tensors that are trained."""
-        own = {f"model.{name}": w.detach() for name, w in self.decoder.named_parameters()}
+        own = {
+            f"model.{name}": weight.detach()
+            for name, weight in self.decoder.named_parameters()
+            if weight.requires_grad  # what is frozen lies in its own folder
+        }
         held = optimizer.moments(self.decoder, self.optimizer)
         return own | {f"optimizer.{name}": moment for name, moment in held.items()}
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from schemas.shard_tokens import TokenizerEntry
 from schemas.token_frames import FrameGrid
+from trainer.contrastive.waveform import Waveform
 from trainer.encoding import Codes, SpeechTokenizer, StoredOnly
 from trainer.pack import Vocabulary
 from transforms.engines import tokenizer
@@ -65,6 +66,8 @@ def speech_tokenizer(spec: str, stored: Sequence[TokenizerEntry] = ()) -> Speech
     be read and not computed, so its model need not be here. Raises `ValueError` for a name that is
     neither, or that two sets use for different tokenizers; `ModelError` where files are missing.
     """
+    if spec == "waveform":  # samples as they are, for models with an encoder of their own
+        return Waveform()
     named = {entry.digest: entry for entry in stored if entry.name == spec}
     if len(named) > 1:
         raise ValueError(

@@ -19,6 +19,7 @@ from trainer.latent.model import decoder_of
 from trainer.model import Decoder
 from trainer.model_settings import ModelSettings
 from trainer.opening import kept_text_tokenizer, opened_speech
+from trainer.optimizer import trained
 from trainer.pack import Vocabulary
 from trainer.shard_sets import open_sets
 from trainer.text import FileTokenizer
@@ -48,12 +49,10 @@ def open_trained(path: Path | str, device: torch.device | str = "cpu") -> Traine
     """
     found = _found(Path(path))
     state = checkpoint.read_state(found.path)
-    decoder = saved_decoder(state, found.path)
     try:
         config = of_json(state["config"], str(found.path / checkpoint.STATE))
     except (KeyError, TypeError, SettingsError) as error:
         raise CheckpointError(f"{found.path}: its state is not ours: {error}") from error
-    vocabulary = decoder.vocabulary
     text = kept_text_tokenizer(found.path.parent.parent)
     if (digest := state.get("facts", {}).get("text tokenizer")) != text.digest:
         raise CheckpointError(
@@ -61,9 +60,14 @@ def open_trained(path: Path | str, device: torch.device | str = "cpu") -> Traine
             f"({str(digest)[:12]})"
         )
     speech = _speech(config)
+    if config.adapter is None:
+        decoder = saved_decoder(state, found.path)
+    else:
+        decoder = _adapted(config, vocabulary_of(text.size, speech), text, state, found.path)
+    vocabulary = decoder.vocabulary
     if vocabulary_of(text.size, speech) != vocabulary:
         raise CheckpointError(f"{found.path}: its tokenizers are not those it was trained with")
-    weights = {f"model.{name}": w.detach() for name, w in decoder.named_parameters()}
+    weights = {f"model.{name}": w.detach() for name, w in trained(decoder)}
     checkpoint.load(found.path, weights, Ranks())
     decoder.to(device).eval()
     return Trained(
@@ -75,6 +79,25 @@ def open_trained(path: Path | str, device: torch.device | str = "cpu") -> Traine
         step=found.step,
         path=found.path,
     )
+
+
+def _adapted(
+    config: Config,
+    vocabulary: Vocabulary,
+    text: FileTokenizer,
+    state: Mapping[str, Any],
+    path: Path,
+) -> Decoder:
+    """The frozen parts of a model with an adapter, from their folders."""
+    from trainer.beginning import initial_decoder
+    from trainer.opening import frozen_facts
+
+    assert config.adapter is not None
+    for name, digest in frozen_facts(config).items():
+        if state.get("facts", {}).get(name) != digest:
+            raise CheckpointError(f"{path}: was trained with another {name} than is there now")
+    fresh = config.adapter.model_copy(update={"begin": None})
+    return initial_decoder(config.model_copy(update={"adapter": fresh}), vocabulary, text)
 
 
 def saved_decoder(state: Mapping[str, Any], path: Path) -> Decoder:

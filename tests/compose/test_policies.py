@@ -20,6 +20,7 @@ from transforms.compose.policies import (
     Continuation,
     Deterministic,
     LstSpans,
+    MixedSpans,
     Piece,
     Policy,
     PolicyError,
@@ -165,6 +166,28 @@ def test_word_spans_have_the_published_statistics(
     assert sum(map(len, drawn)) / 300 == pytest.approx(segments, rel=0.02)
 
 
+def test_mixed_spans_have_the_authors_lengths_and_tail() -> None:
+    """Text 4 to 10 words, speech 2 to 5; the last span takes what is left below 6 words."""
+    drawn = [runs(deal(chunks_of(*[25] * 40), MixedSpans(), seed)) for seed in range(60)]
+    limits = {"text": (4, 10), "speech": (2, 5)}
+    for spans in drawn:
+        for side, length in spans[:-1]:
+            assert limits[side][0] <= length <= limits[side][1]
+        assert spans[-1][1] <= 10
+        assert all(a != b for (a, _), (b, _) in itertools.pairwise(spans))
+    counted = {side: [n for spans in drawn for s, n in spans[:-1] if s == side] for side in limits}
+    for side, (least, most) in limits.items():
+        assert sum(counted[side]) / len(counted[side]) == pytest.approx(
+            (least + most) / 2, rel=0.02
+        )
+        assert set(counted[side]) == set(range(least, most + 1))
+    assert {spans[0][0] for spans in drawn} == {"text", "speech"}
+    for seed in range(10):
+        assert sides(deal(chunks_of(5), MixedSpans(), seed)) == "T"
+    with pytest.raises(pydantic.ValidationError, match="shortest and a longest"):
+        MixedSpans(text=(5, 4))
+
+
 def test_lst_spans_give_half_as_many_words_to_speech() -> None:
     chunks = chunks_of(*[25] * 40)
     drawn = [runs(deal(chunks, LstSpans(), seed)) for seed in range(100)]
@@ -187,6 +210,7 @@ policies: st.SearchStrategy[Any] = st.one_of(
     st.builds(Stochastic, p=st.floats(0, 1)),
     st.builds(WordSpans, eta=st.floats(0, 1), mean_words=st.floats(0.5, 30)),
     st.builds(LstSpans, ratio=st.floats(0.1, 3)),
+    st.builds(MixedSpans),
     st.just(SpeechOnly()),
     st.just(TextOnly()),
 )

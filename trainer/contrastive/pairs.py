@@ -48,7 +48,7 @@ def pairs(given: Inputs, speech_first: torch.Tensor, shift: int = 0) -> Pairs:
     `speech_first` [packs]: whether a chunk's speech stands before its text (`asr`) or after it
     (`tts`). `shift` is added to every place.
     """
-    starts, ends, side, row = _runs(given)
+    starts, ends, side, row = runs(given)
     content = (side == TEXT) | (side == SPEECH)
     first, last, side, row = starts[content], ends[content], side[content], row[content]
     piece = given.piece.flatten()
@@ -68,7 +68,7 @@ def pairs(given: Inputs, speech_first: torch.Tensor, shift: int = 0) -> Pairs:
     )
 
 
-def _runs(given: Inputs) -> tuple[torch.Tensor, ...]:
+def runs(given: Inputs) -> tuple[torch.Tensor, ...]:
     """Runs of one modality inside a piece: [first, last) of flattened packs, modality and pack."""
     new = torch.ones_like(given.piece, dtype=torch.bool)
     new[:, 1:] = (given.piece[:, 1:] != given.piece[:, :-1]) | (

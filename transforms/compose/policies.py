@@ -163,6 +163,42 @@ class LstSpans(_ByWords):
             side = OTHER[side]
 
 
+class MixedSpans(_ByWords):
+    """Spans of text and of speech in turns, each of its own lengths (Contrastive, methods d)."""
+
+    kind: Literal["mixed_spans"] = "mixed_spans"
+    text: tuple[int, int] = Field(
+        (4, 10), strict=False, description="Shortest and longest text span (words; Contrastive)."
+    )
+    speech: tuple[int, int] = Field(
+        (2, 5), strict=False, description="Shortest and longest speech span (words; Contrastive)."
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _ordered(self) -> "MixedSpans":
+        for name, (least, most) in (("text", self.text), ("speech", self.speech)):
+            if not 1 <= least <= most:
+                raise ValueError(f"{name}: [{least}, {most}] is not a shortest and a longest span")
+        return self
+
+    def sides(self, count: int, rng: random.Random, epoch: int) -> Iterator[Sequence[Side]]:
+        """Either side may begin. Where fewer words are left than the shortest two spans have
+        together, all of them go to the side that is due, or to text where none was given yet."""
+        side: Side = "text" if rng.random() < 0.5 else "speech"
+        given = 0
+        while given < count:
+            left = count - given
+            if left < self.text[0] + self.speech[0]:
+                side, length = (side if given else "text"), left
+            else:
+                least, most = self.text if side == "text" else self.speech
+                length = rng.randint(least, min(most, left))
+            for _ in range(length):
+                yield (side,)
+            given += length
+            side = OTHER[side]
+
+
 class SpeechOnly(_Policy):
     """Every chunk as speech."""
 
@@ -222,6 +258,7 @@ POLICIES: dict[str, type[_Policy]] = {
     "stochastic": Stochastic,
     "word_spans": WordSpans,
     "lst_spans": LstSpans,
+    "mixed_spans": MixedSpans,
     "speech_only": SpeechOnly,
     "text_only": TextOnly,
     "asr": Asr,
@@ -296,6 +333,7 @@ Policy = Annotated[
         | Stochastic
         | WordSpans
         | LstSpans
+        | MixedSpans
         | SpeechOnly
         | TextOnly
         | Asr

@@ -87,5 +87,6 @@ def test_a_shift_moves_both_sides() -> None:
 
 def test_an_empty_batch_has_no_pairs() -> None:
     held = pack(FRAMES, 24, ONE)
-    none = type(held)(**{name: value[:0] for name, value in vars(held).items()})
+    arrays = {name: value[:0] for name, value in vars(held).items() if value is not None}
+    none = type(held)(**arrays)
     assert len(pairs(none, ASR[:0]).text) == 0

@@ -63,7 +63,7 @@ def test_a_path_too_many_is_refused() -> None:
         ("stop.positions=1e6", "exactly one of steps, positions and flops"),
         ("model=null", "either model, with sizes, or initial.folder"),
         ("schedule.kind=sgdr", "not one of the choices"),
-        ("needs=[latent_patches]", "does not do this: latent_patches"),
+        ("needs=[mind_reading]", r"does not do this: mind_reading \(unknown\)"),
         ("needs=[telepathy]", r"telepathy \(unknown\)"),
         ("compute.device=tpu", "not one of the choices"),
     ],

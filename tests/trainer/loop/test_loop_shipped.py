@@ -57,12 +57,12 @@ def test_every_number_of_a_paper_says_where_it_is_from(name: str) -> None:
     assert len(list(numbers(read(CONFIGS / f"{name}.yaml")))) > 10
 
 
-@pytest.mark.parametrize("name", ["lst", "contrastive"])
-def test_what_cannot_be_honoured_is_refused(name: str) -> None:
+@pytest.mark.parametrize("name", PAPERS)
+def test_what_a_file_needs_is_done_or_refused(name: str) -> None:
     shards = [f"{one}=x" for one in PAPERS[name]]
+    assert load_config(name, shards=shards).name == name
     with pytest.raises(SettingsError, match=r"the trainer does not do this.*--set needs=\[\]"):
-        load_config(name, shards=shards)
-    assert load_config(name, ["needs=[]"], shards).needs == ()
+        load_config(name, ["needs=[telepathy]"], shards)
 
 
 def test_the_budget_of_spelangy() -> None:
@@ -102,14 +102,20 @@ def test_the_budget_of_zeng() -> None:
 
 
 def test_the_budget_of_contrastive() -> None:
-    config = shipped("contrastive", PAPERS["contrastive"], "needs=[]")
-    words = 400 * 60 * 150
-    spoken = 400 * 3600 * 12.5 / 3
-    positions = 5 * (spoken + words * 2 / 3 * 1.3 + words / 10.5 * 2)
+    config = shipped("contrastive", PAPERS["contrastive"])
+    spoken, words = 400 * 3600 * 16_000 / 1333, 400 * 60 * 150
+    markers = 400 * 3600 / 6.3 * 2
+    positions = 5 * (spoken + words * 1.3 + markers)
     per_step = config.data.packs * config.data.length
     assert config.steps(1.0) == pytest.approx(positions / per_step, abs=1)
     assert config.schedule.warmup == round(0.03 * config.steps(1.0))
     assert config.data.sets["must_c"].epochs == 5
+    assert config.adapter is not None and config.contrastive is not None
+    assert (config.adapter.layers, config.adapter.train) == (4, "adapter")
+    assert config.contrastive.chosen(32) == (0, 5, 10, 15, 20, 25, 32)
+    # about 10 pairs share their negatives: a clip of 6.3 s, its words and two markers
+    pair = 6.3 * 16_000 / 1333 + 6.3 / 60 * 150 * 1.3 + 2
+    assert config.data.length * (config.compute.micro_packs or 0) / pair == pytest.approx(10, abs=1)
 
 
 @pytest.mark.parametrize(("name", "wanted"), SIZES.items())
