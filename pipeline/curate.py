@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from pipeline import commits, device, hub_models, layout, suppression
@@ -192,23 +192,36 @@ class Curator:
         kept = kept_tasks(self.store, before.select_key, before.blocks)
         spoken = self._synthesize(line, outlines.synthesize_members(counted, pages, kept))
         mine = of_tasks(counted, kept)
-        found = self._judged(line, mine, heard, spoken, short)
+        topics = outlines.page_topics(self.store, line.before, before.blocks, kept)
+        found = self._judged(line, mine, heard, spoken, short, topics)
         return dataclasses.replace(found, census=counted, pages=pages, before=before)
 
     def _judged(
-        self, line: StreamOutline, counted: Census, heard: Ledger, annotated: Ledger, short: bool
+        self,
+        line: StreamOutline,
+        counted: Census,
+        heard: Ledger,
+        annotated: Ledger,
+        short: bool,
+        topics: Mapping[str, str] | None = None,
     ) -> StreamResult:
         """Measure and judge the rows of a stream, and make documents of what is kept."""
-        found = self._selected(line, counted, heard, annotated, short)
+        found = self._selected(line, counted, heard, annotated, short, topics)
         arrange_key = outlines.arrange_key(self.recipe, line, found.select_key)
         arranged = self._arrange(line, found.select_key, arrange_key, found.blocks)
         return dataclasses.replace(found, arrange_key=arrange_key, arranged=arranged)
 
     def _selected(
-        self, line: StreamOutline, counted: Census, heard: Ledger, annotated: Ledger, short: bool
+        self,
+        line: StreamOutline,
+        counted: Census,
+        heard: Ledger,
+        annotated: Ledger,
+        short: bool,
+        topics: Mapping[str, str] | None = None,
     ) -> StreamResult:
         measured = self._measure(line, counted, annotated)
-        rows = outlines.task_rows(counted, annotated, measured)
+        rows = outlines.task_rows(counted, annotated, measured, topics)
         blocks = plan_blocks(rows)
         select_key = outlines.select_key(self.recipe, line, input_digest(rows))
         self._select(line, select_key, blocks)

@@ -236,6 +236,7 @@ class _Planner:
         self._stored = self._shards = 0.0
         self._looks_coming: set[str] = set()
         self._pcm: dict[str, int] = {}  # stream -> bytes per second of its samples
+        self._topics: dict[str, str] = {}  # of the pages of the stream that is planned now
 
     def stream(self, name: str, lacking: bool) -> StreamPlan:
         """One stream, up to its documents. Where a model is missing only DATA can be told."""
@@ -316,6 +317,7 @@ class _Planner:
     def _of_pages(self, line: StreamOutline, counted: Census) -> list[PhasePlan]:
         """Pages that were extracted are known; of files that were not, nothing but their size is,
         and they are taken for one page each, that is kept and spoken whole."""
+        self._topics = {}
         rate = synthesized_rate(line.annotate)
         self._pcm[line.name] = 2 * rate if line.annotate else int(MEASURED_PER_SECOND)
         files = outlines.extract_members(counted)
@@ -356,9 +358,11 @@ class _Planner:
         self._arranged.pop(line.name, None)  # nothing is arranged of pages that are to be spoken
         self._shards = shards
         kept: Collection[str] = whole.tasks
+        self._topics = {}
         judged = None if guessed else self._select_key(line.before, whole, rows)
         if judged is not None and self.store.size(manifest_name(judged[0])) is not None:
             kept = kept_tasks(self.store, *judged)
+            self._topics = outlines.page_topics(self.store, line.before, judged[1], kept)
         spoken = dataclasses.replace(pages, rows=rows, said=said)
         members = outlines.synthesize_members(whole, spoken, kept)
         made, plan = self._records("synthesize", line.annotate_key, line.annotate, members, 1.0)
@@ -367,7 +371,9 @@ class _Planner:
         self._stored += todo * self._pcm[line.name] * costs.FLAC_SHARE
         mine = of_tasks(whole, frozenset(kept))
         members = outlines.measure_members(mine, made)
-        return [*found, *self._judged(line, mine, made, members, found, not guessed)]
+        found += self._judged(line, mine, made, members, found, not guessed)
+        self._topics = {}
+        return found
 
     def _select_key(
         self, line: StreamOutline, counted: Census, rows: Ledger
@@ -449,7 +455,7 @@ class _Planner:
         selected = False
         arranged = 0
         if complete:
-            rows = outlines.task_rows(counted, annotated, measured)
+            rows = outlines.task_rows(counted, annotated, measured, self._topics)
             blocks = plan_blocks(rows)
             select_key = outlines.select_key(self.recipe, line, input_digest(rows))
             selected = self.store.size(manifest_name(select_key)) is not None

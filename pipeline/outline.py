@@ -11,11 +11,11 @@ from pipeline import keys
 from pipeline.commits import Ledger, ledger
 from pipeline.halves import Kind
 from pipeline.parts import UNKNOWN_SECONDS, Member
-from pipeline.phases.arrange import ROWS
+from pipeline.phases.arrange import ROWS, TOPIC
 from pipeline.phases.form import form_of
 from pipeline.phases.gather import Census
 from pipeline.phases.pages import Pages
-from pipeline.phases.rows import TaskRows
+from pipeline.phases.rows import Block, TaskRows, kept_rows
 from pipeline.phases.shards import encoder
 from pipeline.phases.synthesize import audio_place
 from pipeline.recipe import Recipe
@@ -24,6 +24,7 @@ from schemas.store import Store
 from transforms.compose.interleave import Interleave
 from transforms.compose.mask import Mask
 from transforms.gather.crawl import Crawl
+from transforms.measure.topic import Topic
 from transforms.step import Measure, Step
 
 BYTES_PER_SECOND = 20_000.0  # of files of pages that extract reads; ours, for planning
@@ -211,7 +212,26 @@ def measure_members(census: Census, annotated: Ledger) -> list[Member]:
     ]
 
 
-def task_rows(census: Census, annotated: Ledger, measured: list[Ledger]) -> list[TaskRows]:
+def page_topics(
+    store: Store, stream: StreamOutline, blocks: Sequence[Block], kept: Collection[str]
+) -> dict[str, str]:
+    """The topics of pages, where they were told before the pages were spoken."""
+    if not any(isinstance(measure, Topic) for measure in stream.measures):
+        return {}
+    found: dict[str, str] = {}
+    for block in blocks:
+        rows = kept_rows(store, block, stream.measures, ["id", TOPIC])
+        pairs = zip(rows["id"].to_pylist(), rows[TOPIC].to_pylist(), strict=True)
+        found |= {page: topic for page, topic in pairs if topic and page in kept}
+    return found
+
+
+def task_rows(
+    census: Census,
+    annotated: Ledger,
+    measured: list[Ledger],
+    topics: Mapping[str, str] | None = None,
+) -> list[TaskRows]:
     """Where the rows of every task are; licences of several sources are joined."""
     found = []
     for name in sorted(census.tasks):
@@ -229,6 +249,7 @@ def task_rows(census: Census, annotated: Ledger, measured: list[Ledger]) -> list
                 seconds=annotated.seconds[name],
                 feeds=tuple(sorted({source.feed for source in sources if source.feed})),
                 unscored=tuple(n for n, one in enumerate(measured) if name in one.dead),
+                topic=(topics or {}).get(name, ""),
             )
         )
     return found

@@ -5,6 +5,7 @@ that are shown, by reference. What is picked is drawn by the ids, so equal runs 
 """
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ from pipeline.commits import Preview
 from pipeline.contamination import set_hits
 from pipeline.curate import RunResult, StreamResult
 from pipeline.phases.annotate import fetch_from
-from pipeline.phases.arrange import documents_of
+from pipeline.phases.arrange import documents_of, topics_of
 from pipeline.phases.form import form_of
 from pipeline.phases.measure import clips_of
 from pipeline.phases.near_rows import read_repeats, repeats_name
@@ -39,6 +40,7 @@ from pipeline.report.content import (
     RunSummary,
     ShardRow,
     Share,
+    StreamTopics,
     Threshold,
     Totals,
 )
@@ -48,6 +50,7 @@ from schemas.store import Store
 from transforms import flac
 from transforms.compose.interleave import Interleave
 from transforms.compose.policies import pieces
+from transforms.measure.topic import Topic
 from transforms.select.filter import Filter
 
 REPEATS_SHOWN, REPEAT_CHARACTERS = 3, 80
@@ -155,6 +158,7 @@ def summarize(
         evaluation_sets=set_hits(store, result),
         coverage=None if balanced_run is None else balanced_run[0],
         weights=None if balanced_run is None else weights_bytes(balanced_run[1]),
+        topics=tuple(found for s in result.streams if (found := _topics(store, s)) is not None),
         notices=tuple(_notices(store, result)),
         limits=limits,
     )
@@ -539,6 +543,24 @@ def _totals(result: RunResult, funnel: Sequence[FunnelRow], gathered: _Gathered)
         dropped_seconds=sum(drop.seconds for drop in drops),
         speakers=len(gathered.shares.get("speaker", {})),
     )
+
+
+def _topics(store: Store, stream: StreamResult) -> StreamTopics | None:
+    """What the documents of a stream are about; None where nothing tells topics of it."""
+    halves = [stream.outline, *([stream.before.outline] if stream.before else [])]
+    if not any(isinstance(one, Topic) for line in halves for one in line.measures):
+        return None
+    totals: dict[str, list[float]] = {}
+    mine = [task.task for block in stream.blocks for task in block.tasks]
+    for name in sorted(stream.arranged.commits_of(mine)):
+        for row in topics_of(store, name).to_pylist():
+            totals.setdefault(row["topic"], []).append(row["seconds"])
+    shares = (
+        Share(name=name, items=len(found), seconds=math.fsum(found))
+        for name, found in totals.items()
+    )
+    ordered = sorted(shares, key=lambda share: (-share.seconds, share.name))
+    return StreamTopics(stream=stream.outline.name, topics=tuple(ordered)) if ordered else None
 
 
 def _notices(store: Store, result: RunResult) -> Iterator[str]:

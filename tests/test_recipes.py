@@ -46,7 +46,11 @@ def test_the_default_recipe_needs_neither_network_nor_token() -> None:
         "transcribe": ("given", "pocketsphinx"),
         "speech_ratio": "silero",
         "language": "lid.176",
+        "topic": "smoke",
     }
+    for name in ("krist", "quest", "text"):
+        engines = {getattr(step, "engine", None) for step in recipe.streams[name]}
+        assert engines <= {None, "smoke", "rules", "espeak-ng", "pocketsphinx"}
 
 
 @pytest.mark.parametrize(

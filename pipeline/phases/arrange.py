@@ -130,6 +130,7 @@ class ArrangeJob(SimpleJob):
             seed=self.seed,
             masks=masks,
             topics=topics,
+            topic=task.topic,
             pages=self.pages,
         )
         return [*unfit, *self.interleave.documents(clips, kept, about)]
@@ -205,6 +206,13 @@ def heads(store: Any, name: str) -> pa.Table:
             "audio": table["audio"],
         }
     )
+
+
+def topics_of(store: Any, name: str) -> pa.Table:
+    """The topic of every document of one arrange commit, and its seconds."""
+    table = commits.column(store, name, "row", ["document.topic", "seconds"])
+    topic = table["document"].combine_chunks().field("topic")
+    return pa.table({"topic": topic, "seconds": table["seconds"]})
 
 
 @functools.lru_cache(maxsize=4)

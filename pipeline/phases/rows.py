@@ -44,6 +44,7 @@ class TaskRows:
     seconds: float
     feeds: tuple[str, ...] = ()  # of its sources
     unscored: tuple[int, ...] = ()  # measures that gave it up: their scores are unknown
+    topic: str = ""  # of its page, told before it was spoken
 
     def given_up(self) -> list[list[int]]:
         """Nothing, and so no change of any key, where every measure gave its scores."""

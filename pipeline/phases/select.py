@@ -296,4 +296,5 @@ def input_digest(tasks: Sequence[Any]) -> str:
 def _more_of(task: Any) -> list[Any]:
     """Nothing, and so no change of any key, for tasks of no feed with all their scores."""
     found: list[Any] = [{"feeds": list(task.feeds)}] if task.feeds else []
+    found += [{"topic": task.topic}] if task.topic else []
     return found + [{"unscored": place} for place in task.unscored]

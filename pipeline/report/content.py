@@ -273,6 +273,18 @@ class Totals:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class StreamTopics:
+    """What the documents of one stream are about; "" where no classifier could say."""
+
+    stream: str
+    topics: tuple[Share, ...]
+
+    @property
+    def seconds(self) -> float:
+        return sum(share.seconds for share in self.topics)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class RunSummary:
     """All that is shown of a run. No dates by default: reports of equal runs are equal bytes."""
 
@@ -300,6 +312,7 @@ class RunSummary:
     evaluation_sets: tuple[SetHits, ...] = ()  # that were compared with
     coverage: Coverage | None = None
     weights: bytes | None = None  # of documents, as the file holds them
+    topics: tuple[StreamTopics, ...] = ()  # of streams whose clips or pages have topics
     notices: tuple[str, ...] = ()  # anything else people must know, one sentence each
     limits: Limits = Limits()
 

@@ -5,7 +5,7 @@ scores look like against the thresholds, who speaks, what was kept, what was los
 will see, and how it was made.
 """
 
-from pipeline.report import cards, charts, coverage, documents, figures, leaks, tables
+from pipeline.report import cards, charts, coverage, documents, figures, leaks, tables, topics
 from pipeline.report.content import RunSummary
 from pipeline.report.markup import Child, Html, preformatted, tag
 from pipeline.report.style import CSS
@@ -32,6 +32,9 @@ def render_html(run: RunSummary) -> str:
         else None,
         _section("coverage", "Coverage and weights", *coverage.tables_of(run.coverage, run.limits))
         if run.coverage
+        else None,
+        _section("topics", "Topics by stream", *topics.tables_of(run.topics, run.limits))
+        if len(run.topics) > 1
         else None,
         _section("leaks", "Evaluation sets", *leaks.tables_of(run))
         if run.evaluation_sets
