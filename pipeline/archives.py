@@ -13,7 +13,9 @@ from pipeline.fetching import Fetching
 from pipeline.phases.fetch import body_name, fetch_key
 from pipeline.phases.unpack import Archive, UnpackJob, archive_of, unpack_key, unpacked_rows
 from schemas.records import Source, source_id
+from transforms.gather.entry import AUDIO, Wanted
 from transforms.gather.found import DataError, Found, dropped
+from transforms.gather.page_files import HEAD, page_record
 from transforms.gather.web.archives import Place, Unpacked, beside, indexed, listed
 from transforms.gather.web.data import WebData
 from transforms.gather.web.urls import Url, UrlError, canonical
@@ -32,13 +34,15 @@ class Asked:
     detail: str = ""
 
 
-def found_in_archives(data: WebData, fetching: Fetching, unpack: Unpack | None) -> list[Found]:
+def found_in_archives(
+    data: WebData, fetching: Fetching, unpack: Unpack | None, wanted: Wanted = AUDIO
+) -> list[Found]:
     """Every record of every archive: a file with its bytes, or a drop with its reason.
 
-    `unpack` None: nothing is read, what was read before is told.
+    `unpack` None: nothing is read, what was read before is told. `wanted`: audio, pages or both.
     """
     asked = _asked(data, fetching)
-    key = unpack_key(fetching.crawl.web)
+    key = unpack_key(fetching.crawl.web, wanted)
     known = ledger(fetching.store, "unpack", key).done
     todo = {a.archive.id: a.archive for a in asked if a.archive and a.archive.id not in known}
     if todo and unpack is not None:
@@ -50,6 +54,7 @@ def found_in_archives(data: WebData, fetching: Fetching, unpack: Unpack | None) 
             scratch=fetching.scratch,
             web=fetching.crawl.web,
             max_bytes=fetching.crawl.max_bytes,
+            wanted=wanted,
         )
         unpack(job, list(todo.values()))
     found: list[Found] = []
@@ -67,13 +72,13 @@ def found_in_archives(data: WebData, fetching: Fetching, unpack: Unpack | None) 
                 for place, row in enumerate(read[one.archive.id], 1)
                 if one.offset in (None, row.offset)
             ]
-            found += [_record(row, place, one.name, fetching) for place, row in rows]
+            found += [_record(row, place, one.name, fetching, wanted) for place, row in rows]
             if not rows:
                 found.append(_lost(one.name, "missing", f"no record at byte {one.offset}"))
     return found
 
 
-def _record(row: Unpacked, place: int, name: str, fetching: Fetching) -> Found:
+def _record(row: Unpacked, place: int, name: str, fetching: Fetching, wanted: Wanted) -> Found:
     where = f"{name}{'!' + row.member if row.member else ''}:{place}"
     uri = row.url or f"{name}#record-{place}"
     source = Source(id=source_id(uri, where), uri=uri, provenance=where)
@@ -82,7 +87,15 @@ def _record(row: Unpacked, place: int, name: str, fetching: Fetching) -> Found:
     path = fetching.store.local(body_name(fetch_key(), row.sha256))
     if path is None:
         raise DataError(fetching.store.url, "OUT is not on a local disk", "Use a local OUT.")
+    if "page" in wanted and _is_page(str(path), row.content_type):
+        source = dataclasses.replace(source, kind="page")
+        return Found(source=source, path=str(path), format="html")
     return Found(source=source, path=str(path))
+
+
+def _is_page(path: str, content_type: str) -> bool:
+    with open(path, "rb") as file:
+        return page_record(content_type, file.read(HEAD))
 
 
 def _lost(name: str, reason: str, detail: str) -> Found:

@@ -348,7 +348,7 @@ class Curator:
                 self._tell,
             )
             return list(not_only_drops(self.options.data, iter(found)))
-        data = recognise(self.options.data, self.options.kind)
+        data = recognise(self.options.data, self.options.kind, wanted(self.recipe))
         if data is None:
             return list(find(self.options.data, line.crawl, wanted(self.recipe)))
         fetching = Fetching(
@@ -365,11 +365,14 @@ class Curator:
         )
         if data.archived:
             found = found_in_archives(
-                data, fetching, lambda job, parts: self._work("unpack", job.key, job, parts)
+                data,
+                fetching,
+                lambda job, parts: self._work("unpack", job.key, job, parts),
+                wanted(self.recipe),
             )
         else:
             found = found_on_web(data, fetching)
-        return list(not_only_drops(shown(data.name), iter(found)))
+        return list(not_only_drops(shown(data.name), iter(found), wanted(self.recipe)))
 
     def _looks(
         self, key: str, wanted: set[str], parts: Sequence[Any]

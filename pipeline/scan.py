@@ -97,7 +97,7 @@ def _found(store: Store, options: Options, crawl: Crawl, kinds: frozenset[Modali
         return found_in_objects(options.data, crawl, store, None, {}, "")
     if names_dataset(options.data, options.kind):
         return found_in_dataset(options.data, crawl, store, None, {}, lambda kind, value: None)
-    data = recognise(options.data, options.kind)
+    data = recognise(options.data, options.kind, kinds)
     if data is None:
         return list(find(options.data, crawl, kinds))
     known = Fetching(
@@ -109,7 +109,9 @@ def _found(store: Store, options: Options, crawl: Crawl, kinds: frozenset[Modali
         device="",
         observe=lambda kind, value: None,
     )
-    return found_in_archives(data, known, None) if data.archived else found_on_web(data, known)
+    if data.archived:
+        return found_in_archives(data, known, None, kinds)
+    return found_on_web(data, known)
 
 
 def _remembered(store: Store, key: str, wanted: set[str]) -> dict[str, Recording]:

@@ -18,15 +18,17 @@ from pipeline.simple import SimpleJob
 from schemas.ids import digest_of
 from schemas.store import Store
 from schemas.tables import arrow_schema
+from transforms.gather.entry import AUDIO, Wanted
 from transforms.gather.web.archives import Unpacked, unpacked
 from transforms.gather.web.settings import Web
 
 FORMAT = 1
 
 
-def unpack_key(web: Web) -> str:
+def unpack_key(web: Web, wanted: Wanted = AUDIO) -> str:
     """What decides which records are kept; how the web is asked does not."""
-    return digest_of("unpack", FORMAT, web.agent, web.obey_reservations)
+    beside = [] if wanted == AUDIO else [sorted(wanted)]
+    return digest_of("unpack", FORMAT, web.agent, web.obey_reservations, *beside)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +56,7 @@ class UnpackJob(SimpleJob):
 
     web: Web
     max_bytes: int | None
+    wanted: Wanted = AUDIO
 
     def run_part(self, part: Archive) -> None:
         folder = self._scratch()
@@ -68,6 +71,7 @@ class UnpackJob(SimpleJob):
                 self.web.agent,
                 reservations=self.web.obey_reservations,
                 first=part.first,
+                wanted=self.wanted,
             )
             for number, (member, stored) in enumerate(found):
                 if not stored.reason:

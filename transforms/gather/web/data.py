@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from transforms.gather.entry import AUDIO, PAGES, Wanted
 from transforms.gather.found import DataError, shown
 from transforms.gather.given import (
     LICENCES,
@@ -19,6 +20,7 @@ from transforms.gather.given import (
     checked_language,
     checked_text,
 )
+from transforms.gather.page_files import page_claim
 from transforms.gather.table import rows, table_suffix
 from transforms.gather.web.archives import CDX, LISTS, WACZ, WARC
 from transforms.gather.web.offers import (
@@ -62,9 +64,10 @@ class WebData:
         return next((one for one in KINDS if one == self.kind), None)
 
 
-def recognise(data: str, kind: str | None) -> WebData | None:
+def recognise(data: str, kind: str | None, wanted: Wanted = AUDIO) -> WebData | None:
     """What DATA is, where it is of the web; None: files on a local disk.
 
+    Where pages alone are wanted, a local page or table of text is one, whatever URLs it holds.
     Raises `DataError` for a URL that is not taken, or a kind that does not fit.
     """
     if kind is not None and kind not in ALL_KINDS:
@@ -88,6 +91,8 @@ def recognise(data: str, kind: str | None) -> WebData | None:
     name = os.path.basename(data)
     if (named or _archive(name)) in _ARCHIVES:
         return WebData(name=name, path=data, kind=named or _archive(name))
+    if kind is None and wanted == PAGES and page_claim(data) is not None:
+        return None
     if table_suffix(data):
         of_urls = kind == "table" or "url" in _columns(data)
         return WebData(name=name, path=data, table=True) if of_urls else None
