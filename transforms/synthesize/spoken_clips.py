@@ -74,8 +74,8 @@ def moved(clip: Clip, start: int) -> Clip:
 def _placed(words: Sequence[Word], first: int, last: int, rate: int) -> tuple[Word, ...]:
     """Words with their times on the channel's time line and on the grid of its samples."""
     return tuple(
-        dataclasses.replace(
-            word,
+        Word(
+            text=word.text,
             start=min(first + frames(word.start, rate), last) / rate,
             end=min(first + frames(word.end, rate), last) / rate,
         )

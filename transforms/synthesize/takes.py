@@ -77,7 +77,7 @@ def take(
     """Say `said`, which stands for `text`; `pause` seconds of silence follow."""
     parts: list[levels.Wave] = []
     marks: list[Mark] = []
-    at = 0.0  # seconds
+    at = loud = 0.0  # seconds; of them no silence
     source_rate = settings.rate
     for start, end in pieces(said, settings.max_characters):
         piece = said[start:end]
@@ -89,7 +89,10 @@ def take(
         source_rate = answer.rate
         if at + len(answer.pcm) / answer.rate > settings.max_seconds:
             return _too_long(at + len(answer.pcm) / answer.rate, settings.max_seconds, "s")
-        wave, cut = _trimmed(_resampled(answer.pcm, answer.rate, settings.rate), settings.rate)
+        wave, cut, speech = _trimmed(
+            _resampled(answer.pcm, answer.rate, settings.rate), settings.rate
+        )
+        loud += speech
         if not len(wave):
             continue
         if parts:
@@ -101,9 +104,9 @@ def take(
         at += length
     if not parts:
         return Refusal(reason="silent", detail=f"nothing is heard of {_shown(said)}")
-    wave = np.concatenate(parts)
-    if refusal := _out_of_bounds(wave, said, settings):
+    if refusal := _out_of_bounds(at, loud, said, settings):
         return refusal
+    wave = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if settings.loudness is not None:
         wave *= np.float32(levels.gain(wave, settings.rate, settings.loudness))
     words, times = timed(text, said, marks, at)
@@ -121,16 +124,14 @@ def _too_long(score: float, threshold: float, unit: str) -> Refusal:
     )
 
 
-def _out_of_bounds(wave: levels.Wave, said: str, settings: Delivery) -> Refusal | None:
+def _out_of_bounds(seconds: float, loud: float, said: str, settings: Delivery) -> Refusal | None:
     """Whether a sound is far too long, or mostly silence."""
-    seconds = len(wave) / settings.rate
     characters = sum(not character.isspace() for character in said)
     pace = max(0.0, seconds - 2.0) / characters  # a lone letter is a name of two seconds
     if pace > settings.max_seconds_per_character:
         refusal = _too_long(pace, settings.max_seconds_per_character, "s per character")
         return dataclasses.replace(refusal, seconds=seconds)
-    loud = _loud(wave, settings.rate)
-    silence = 1 - float(loud.mean())
+    silence = max(0.0, 1 - loud / seconds)
     if seconds > 2.0 and silence > settings.max_silence:
         return Refusal(
             reason="silent",
@@ -157,26 +158,18 @@ def _resampled(pcm: Pcm16, rate: int, wanted: int) -> levels.Wave:
     return out
 
 
-def _loud(wave: levels.Wave, rate: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which frames of 10 ms are no silence."""
-    size = round(_FRAME * rate)
-    padded = np.pad(np.abs(wave), (0, -len(wave) % size)).reshape(-1, size)
-    peaks = padded.max(axis=1)
-    loud: np.ndarray[tuple[int], np.dtype[np.bool_]] = peaks > max(
-        _NOTHING, _QUIET * float(peaks.max(initial=0.0))
-    )
-    return loud
-
-
-def _trimmed(wave: levels.Wave, rate: int) -> tuple[levels.Wave, float]:
-    """Without its silent ends, and how many seconds were cut off the first one."""
-    loud = np.flatnonzero(_loud(wave, rate))
-    if not len(loud):
-        return wave[:0], 0.0
+def _trimmed(wave: levels.Wave, rate: int) -> tuple[levels.Wave, float, float]:
+    """Without its silent ends; how many seconds were cut off the first one, and how many of what
+    is left are no silence, in frames of 10 ms (what is less than one at the end counts not)."""
     size, edge = round(_FRAME * rate), round(EDGE * rate)
+    framed = wave[: len(wave) // size * size].reshape(-1, size)
+    peaks = np.maximum(framed.max(axis=1), -framed.min(axis=1)) if len(framed) else framed[:, 0]
+    loud = np.flatnonzero(peaks > max(_NOTHING, _QUIET * float(peaks.max(initial=0.0))))
+    if not len(loud):
+        return wave[:0], 0.0, 0.0
     first = max(0, int(loud[0]) * size - edge)
     last = min(len(wave), (int(loud[-1]) + 1) * size + edge)
-    return wave[first:last], first / rate
+    return wave[first:last], first / rate, len(loud) * _FRAME
 
 
 def _faded(wave: levels.Wave, rate: int) -> levels.Wave:

@@ -31,10 +31,11 @@ def timed(
     """The words of `text` with times in 0..seconds. `said`: what the marks are of."""
     if not marks:
         return spread(text, seconds), "estimated"
-    spans = _of_units(units(said), marks)
     wanted = units(text)
+    read = wanted if said == text else units(said)
+    spans = _of_units(read, marks)
     if said != text:
-        spans = _carried(spans, units(said), wanted)
+        spans = _carried(spans, read, wanted)
     whole = all(
         span is not None or not re.search(r"\w", word)
         for span, (_, word) in zip(spans, wanted, strict=True)
@@ -46,8 +47,15 @@ def timed(
 def _of_units(words: list[tuple[int, str]], marks: Sequence[Mark]) -> list[_Span | None]:
     """Of each word, from its first mark's start to its last mark's end."""
     spans: list[_Span | None] = []
+    ordered = sorted(marks, key=lambda mark: mark.place)
+    at = 0
     for place, word in words:
-        inside = [mark for mark in marks if place <= mark.place < place + len(word)]
+        while at < len(ordered) and ordered[at].place < place:
+            at += 1
+        first = at
+        while at < len(ordered) and ordered[at].place < place + len(word):
+            at += 1
+        inside = ordered[first:at]
         spans.append((inside[0].start, inside[-1].end) if inside else None)
     return spans
 
