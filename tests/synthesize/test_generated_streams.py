@@ -1,0 +1,171 @@
+"""Generated text through the whole pipeline: its cost, its cache, and what is held out."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.held_out_questions import held_out_questions, pages_by_split
+from pipeline.pointers import read_pointers
+from pipeline.recipe import Recipe, resolve
+from pipeline.spending import of_commits, words
+from schemas.settings import parse
+from schemas.store import Store, StoreError
+from tests.generate.endpoint import Answers, Mock, Reply, data_of, said
+from tests.laws.runs import Ran
+from tests.synthesize import runs
+from transforms.engines.models import ModelError
+from transforms.step import registry
+from transforms.synthesize.spoken_form import spoken_form
+
+KNOWN = {**registry(), **{name: runs.MADE[name] for name in ("extract", "chunk", "speak")}}
+STREAMS = """name: asked
+seed: 5
+shards: {{hours: 0.01}}
+streams:
+  krist: [crawl, extract, {{rewrite: {engine}}}, chunk, speak, text_rate, {split}, interleave]
+  quest: [crawl, extract, {{question: {engine}}}, chunk, speak, text_rate, {split}, interleave]
+"""
+SPLIT = "{split: {train: 0.5, valid: 0.2, test: 0.3}}"
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Answers], Mock]]:
+    running: list[Mock] = []
+
+    def start(answers: Answers) -> Mock:
+        running.append(Mock(answers))
+        return running[-1]
+
+    yield start
+    for mock in running:
+        mock.close()
+
+
+def engine(mock: Mock, **more: Any) -> str:
+    where = {"base_url": mock.url, "tries": 2, "longest_wait": 0.01, "price_in": 1.0, **more}
+    return (
+        "{engine: endpoint/small, endpoint: {"
+        + ", ".join(f"{name}: {value}" for name, value in where.items())
+        + "}}"
+    )
+
+
+def recipe(settings: str = "{}", *overrides: str) -> Recipe:
+    text = STREAMS.format(engine=settings, split=SPLIT)
+    return resolve(parse(text, "asked.yaml"), overrides, KNOWN)
+
+
+def pages(folder: Path, count: int = 24) -> Path:
+    folder.mkdir()
+    for n in range(count):
+        path = folder / f"{n}.txt"
+        path.write_text(f"Rock number {n} is a kind of stone from hill {n}. It weighs {n} kg.")
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    return folder
+
+
+def sound(question: Any, before: int) -> Reply:
+    data = data_of(question)
+    task = question["response_format"]["json_schema"]["name"]
+    if task == "Rewritten":
+        return said({"text": spoken_form(data, "en")})
+    if task == "Verdicts":
+        count = data.count("\n") + 1
+        return said({"questions": [{"number": n, "valid": True} for n in range(1, count + 1)]})
+    term = data.split("?")[0].removeprefix("What is ")
+    reasoning = f"{term} came from a hill, so it is a stone."
+    return said(
+        {"answerable": True, "reasoning": reasoning, "answer": "a kind of stone", "distractors": []}
+    )
+
+
+def tars(ran: Ran) -> dict[str, str]:
+    """The shards; the manifest beside them holds the recipe."""
+    return {name: digest for name, digest in ran.digests.items() if name.endswith(".tar")}
+
+
+def keys(ran: Ran, out: Path) -> Any:
+    return next(p for p in read_pointers(Store(out)) if p.name == "asked")
+
+
+def test_a_second_run_asks_nothing_and_says_the_same(serve: Any, tmp_path: Path) -> None:
+    data, out = pages(tmp_path / "pages", 8), tmp_path / "out"
+    mock = serve(sound)
+    first = runs.curate(data, out, recipe(engine(mock)))
+    asked = len(mock.asked)
+    assert asked == 8 + 2 * 8  # a rewriting, a verdict and an answer for each page
+    pointer = keys(first, out)
+    spent = {
+        step: found
+        for stream in ("krist", "quest")
+        for step, found in of_commits(
+            Store(out),
+            [
+                entry.name
+                for entry in Store(out).list(
+                    f"synthesize/{pointer.streams[stream].synthesize}/commits"
+                )
+            ],
+        ).items()
+    }
+    assert {step: one.calls for step, one in spent.items()} == {"rewrite": 8, "question": 16}
+    assert spent["question"].tokens_in == 1600 and spent["question"].cost == pytest.approx(0.0016)
+    assert "1600 tokens in" in words("question", spent["question"])
+
+    # Another key of synthesize, and so all of it anew, from the cache.
+    moved = serve(lambda *_: Reply("", 500))
+    again = runs.curate(
+        data, out, recipe(engine(moved), "question.max_questions=5", "rewrite.min_names=0.7")
+    )
+    assert moved.asked == [] and tars(again) == tars(first)
+
+    # Another address is no other key: nothing runs.
+    third = runs.curate(data, out, recipe(engine(serve(sound), concurrency=2)))
+    assert tars(third) == tars(first)
+    assert third.phases().get("synthesize", 0) == 0
+
+
+def test_an_endpoint_that_goes_down_stops_the_run_which_goes_on(serve: Any, tmp_path: Path) -> None:
+    data, out = pages(tmp_path / "pages", 6), tmp_path / "out"
+    failing = serve(lambda question, n: sound(question, n) if n < 4 else Reply("no", 401))
+    with pytest.raises(Exception, match="status 401") as stopped:
+        runs.curate(data, out, recipe(engine(failing, concurrency=1)))
+    assert "bug" not in str(stopped.value)
+    mock = serve(sound)
+    ran = runs.curate(data, out, recipe(engine(mock)))
+    assert len(mock.asked) == 3 * 6 - 4  # what was answered is kept
+    undisturbed = runs.curate(data, tmp_path / "other", recipe(engine(serve(sound))))
+    assert tars(ran) == tars(undisturbed)
+
+
+def test_an_endpoint_that_is_down_is_told_before_anything_is_asked(
+    serve: Any, tmp_path: Path
+) -> None:
+    mock = serve(sound)
+    mock.close()
+    with pytest.raises(ModelError, match="start the server"):
+        runs.curate(pages(tmp_path / "pages", 2), tmp_path / "out", recipe(engine(mock)))
+    assert not list((tmp_path / "out").glob("synthesize/*/attempts/*"))
+
+
+def test_held_out_pages_are_asked_about_and_never_trained_on(tmp_path: Path) -> None:
+    data, out = pages(tmp_path / "pages"), tmp_path / "out"
+    ran = runs.curate(data, out, recipe())
+    store, pointer = Store(out), keys(ran, out)
+    splits = {stream: pages_by_split(store, pointer.streams[stream]) for stream in pointer.streams}
+    assert splits["krist"] == splits["quest"]
+    rows, trained = held_out_questions(store, pointer, known=KNOWN)
+    asked = {row["page"] for row in rows}
+    assert asked == splits["quest"]["test"] and len(asked) > 2
+    assert trained == splits["krist"]["train"] and not asked & trained
+    assert all(row["answer"].startswith("a kind of stone") for row in rows)
+    assert {"id", "page", "question", "answer"} == set(rows[0])
+    valid, _ = held_out_questions(store, pointer, stream="quest", split="valid", known=KNOWN)
+    assert not {row["page"] for row in valid} & (asked | trained)
+    with pytest.raises(StoreError, match="trained on"):
+        held_out_questions(store, pointer, split="train", known=KNOWN)
+    with pytest.raises(StoreError, match="those that have: quest"):
+        held_out_questions(store, pointer, stream="krist", known=KNOWN)
