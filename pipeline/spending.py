@@ -5,7 +5,7 @@ pays nothing, and a run that was killed and went on has lost no count of what it
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pipeline import commits
 from pipeline.work import RootWork
@@ -34,6 +34,12 @@ def of_commits(store: Store, names: Iterable[str]) -> dict[str, Spent]:
     return dict(sorted(total.items()))
 
 
+def notices(store: Store, stream: str, names: Iterable[str]) -> Iterator[str]:
+    """What the generated text of a stream cost, a line for each step that had any."""
+    for step, spent in of_commits(store, names).items():
+        yield f"Stream {stream}, {words(step, spent)}."
+
+
 def words(step: str, spent: Spent) -> str:
     """One line for people."""
     line = (
@@ -41,7 +47,9 @@ def words(step: str, spent: Spent) -> str:
         f"{spent.tokens_in} tokens in, {spent.tokens_out} out"
     )
     if spent.cost:
-        line += f", {spent.cost:.4f} at the recipe's prices ({spent.paid:.4f} paid by this OUT)"
+        line += (
+            f", {spent.cost:.4f} at the prices of the recipe ({spent.paid:.4f} paid by this OUT)"
+        )
     if spent.uncounted:
         line += f"; {spent.uncounted} answers came without token counts"
     return line

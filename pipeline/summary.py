@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import commits, keys
+from pipeline import commits, keys, spending
 from pipeline.balance import balanced, weights_bytes
 from pipeline.commits import Preview
 from pipeline.contamination import set_hits
@@ -569,6 +569,9 @@ def _notices(store: Store, result: RunResult) -> Iterator[str]:
     for stream in result.streams:
         yield from giant(stream.outline.name, read_largest(store, stream.select_key))
         yield from _repeated(stream.outline.name, store, stream.select_key)
+        if stream.outline.rows == "synthesize":
+            used = stream.annotated.commits_of(stream.census.tasks)
+            yield from spending.notices(store, stream.outline.name, used)
 
 
 def _repeated(stream: str, store: Store, key: str) -> Iterator[str]:

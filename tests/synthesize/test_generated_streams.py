@@ -113,7 +113,10 @@ def test_a_second_run_asks_nothing_and_says_the_same(serve: Any, tmp_path: Path)
     }
     assert {step: one.calls for step, one in spent.items()} == {"rewrite": 8, "question": 16}
     assert spent["question"].tokens_in == 1600 and spent["question"].cost == pytest.approx(0.0016)
-    assert "1600 tokens in" in words("question", spent["question"])
+    told = words("question", spent["question"])
+    assert told.startswith("question: 16 answers generated (0 of them from the cache), 1600 tokens")
+    (report,) = out.rglob("index.html")
+    assert told in report.read_text(encoding="utf-8")
 
     # Another key of synthesize, and so all of it anew, from the cache.
     moved = serve(lambda *_: Reply("", 500))
