@@ -68,11 +68,12 @@ def _rows(stream: StreamResult) -> list[Listed]:
 def _pages(stream: StreamResult) -> Iterator[Listed]:
     """Each page with each place that it was found at, and files that held none."""
     found = set()
+    files = {source.id: source for source in stream.census.sources}
     for page, sources in stream.census.sources_of.items():
         for source in sources:
             found.add(source.id)
-            recording = stream.census.holds[source.id]
-            yield dataclasses.replace(_kept(source, recording), task=page)
+            row = _kept(files[source.id], stream.census.holds[source.id])
+            yield dataclasses.replace(row, task=page, licence=source.licence)
     for source in stream.census.sources:
         if source.id not in found:
             yield dataclasses.replace(_kept(source, stream.census.holds[source.id]), task=None)

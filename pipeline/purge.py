@@ -62,7 +62,9 @@ class Gone:
 
 def planned(store: Store, gone: Gone) -> Gone:
     """All that goes with some bytes: tasks, clips and documents, as commits and shards tell."""
-    pages = _pages(store, gone.bytes)  # a page is its own task, its own row and its own recording
+    pages, others = _pages(
+        store, gone.bytes
+    )  # a page is its own task, its own row and its own recording
     tasks, clips, documents = gone.tasks | pages, gone.clips | pages, set(gone.documents)
     tasks, clips = set(tasks), set(clips)
     for name in _commits(store, "annotate"):
@@ -77,7 +79,7 @@ def planned(store: Store, gone: Gone) -> Gone:
                     clips.add(row["drop"]["id"])
                 if row["row"] is not None and row["row"]["task"] in pages:
                     clips.add(row["row"]["id"])
-    held = gone.bytes | pages
+    held = (gone.bytes - others) | pages  # a file of plain text has the digest of its page
     for name in _commits(store, "arrange"):
         for row in _rows(store, name):
             if row["row"] is not None and row["row"]["document"]["recording"] in held:
@@ -95,15 +97,15 @@ def planned(store: Store, gone: Gone) -> Gone:
     return gone | found
 
 
-def _pages(store: Store, files: frozenset[str]) -> frozenset[str]:
-    """The pages that stand in these files and in no other."""
+def _pages(store: Store, files: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """The pages that stand in these files and in no other; and those that stand elsewhere."""
     found: set[str] = set()
     elsewhere: set[str] = set()
     for name in _commits(store, "extract"):
         for row in _rows(store, name):
             if row["row"] is not None:
                 (found if row["row"]["root"] in files else elsewhere).add(row["row"]["id"])
-    return frozenset(found - elsewhere)
+    return frozenset(found - elsewhere), frozenset(elsewhere)
 
 
 def _recording_of(data: bytes, where: str) -> str:
@@ -203,7 +205,7 @@ def _kept_row(phase: str, row: Row, gone: Gone) -> Row | None:
     if phase == "synthesize":
         return None if told["task"] in gone.tasks else row
     if phase == "arrange":
-        return None if told["document"]["recording"] in gone.bytes | gone.tasks else row
+        return None if told["document"]["id"] in gone.documents else row
     return None if told["recording"] in gone.bytes else row
 
 

@@ -138,7 +138,9 @@ class View:
         return None
 
     def segments(self, recording: str) -> list[Segment]:
-        """Segments of a recording, in the order of channel and time."""
+        """Segments of a recording, in the order of channel and time; pages have none."""
+        if self.kind == "page":
+            return []
         name = self.heard.done.get(recording)
         rows = commits.records(self.store, name, "row", Segment) if name else []
         mine = [segment for segment in rows if segment.recording == recording]
