@@ -48,6 +48,7 @@ FOLLOWS = {
     "chunk": ("rewrite", "question"),
     "speak": ("chunk",),
     "verify": ("speak",),
+    "augment": ("speak", "verify"),  # what is spoken again would be without it
 }
 
 # What a row has without any measure; the nested columns of a clip are not read at select.
