@@ -85,6 +85,11 @@ class SpeechSettings(_Settings):
         "parallel",
         description="How several codebooks become positions: parallel, first, delay or flatten.",
     )
+    pieces: str | None = Field(
+        None,
+        description="A file of SentencePiece units over the tokenizer's stored units "
+        "(trainer.latent.pieces_fit); null: a position a unit.",
+    )
 
 
 class InitialSettings(_Settings):

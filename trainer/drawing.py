@@ -9,7 +9,7 @@ import itertools
 import math
 import random
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from schemas.ids import rng
@@ -111,6 +111,7 @@ class Prepared:
         "_view",
         "chunk_frames",
         "count",
+        "counted",
         "id",
         "ids",
         "kind",
@@ -155,6 +156,8 @@ class Prepared:
         self.rooms: tuple[int, ...] | None = None  # what they take in a pack
         # of each fine chunk: where words and silences begin, a byte a position; None: not asked
         self.units: tuple[bytes, ...] | None = None
+        # positions of a part, where they depend on what it holds; None: on its length alone
+        self.counted: Callable[[Part], int] | None = None
 
     @property
     def merged(self) -> tuple[range, ...] | None:
@@ -301,7 +304,11 @@ class Drawing:
 
     def _spoken(self, prepared: Prepared) -> tuple[int, ...]:
         counts = prepared.positions
-        if self._speech is not None and not self._speech.as_frames:
+        if prepared.counted is not None:
+            counts = tuple(
+                [prepared.counted(Part(place, 0, count)) for place, count in enumerate(counts)]
+            )
+        elif self._speech is not None and not self._speech.as_frames:
             counts = tuple(self._speech.laid(count) for count in counts)
         if prepared._groups is None:
             return counts
@@ -427,7 +434,8 @@ class Drawing:
             ids = tuple(array("i", self._ids(prepared, place, piece.characters)))
         if piece.side == "speech" or hidden:
             parts = self._parts(prepared, place, piece)
-        spoken = sum(self.laid(part.last - part.first) for part in parts)
+        laid = [self._positions(prepared, part) for part in parts]
+        spoken = sum(laid)
         if piece.side == "text":
             words = len(chunk.text[slice(*piece.characters)].split())
             return Shown("text", place, len(ids), len(ids), spoken, ids, (), 0.0, words)
@@ -438,7 +446,7 @@ class Drawing:
                 "given; give one, or the policy text_only",
             )
         seconds, other = piece.end - piece.start, len(ids) if hidden else 0
-        room = sum(self.room(self.laid(part.last - part.first)) for part in parts)
+        room = sum(map(self.room, laid))
         return Shown("speech", place, spoken, room, other, (), parts, seconds, 0)
 
     def _ids(self, prepared: Prepared, place: int, characters: tuple[int, int]) -> Ids:
@@ -470,6 +478,11 @@ class Drawing:
             if part.first < part.last:
                 found.append(part)
         return tuple(found)
+
+    def _positions(self, prepared: Prepared, part: Part) -> int:
+        if prepared.counted is not None:
+            return prepared.counted(part)
+        return self.laid(part.last - part.first)
 
     def laid(self, frames: int) -> int:
         """Positions of a part of so many frames."""

@@ -19,6 +19,7 @@ from trainer.config import Config
 from trainer.data import Data, open_data
 from trainer.distributed import Ranks
 from trainer.encoding import SpeechTokenizer
+from trainer.latent.pieces import in_pieces
 from trainer.orders import ordered
 from trainer.shard_sets import ShardSet, open_sets
 from trainer.text import FILES, FileTokenizer, load_text_tokenizer, train_bpe
@@ -78,7 +79,8 @@ def opened_speech(config: Config, stored: Sequence[TokenizerEntry] = ()) -> Spee
     name = config.speech.tokenizer
     if name is None:
         return None
-    return ordered(speech_tokenizer(name, stored), config.speech.order)
+    found = ordered(speech_tokenizer(name, stored), config.speech.order)
+    return found if config.speech.pieces is None else in_pieces(found, config.speech.pieces)
 
 
 def kept_text_tokenizer(out: Path) -> FileTokenizer:

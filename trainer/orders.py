@@ -34,8 +34,26 @@ ORDERS: tuple[str, ...] = get_args(Order)
 MOST_LEVELS = 1 << 16  # that codes of several codebooks can be in a pack
 
 
+class Laying:
+    """A tokenizer seen through another way to make positions of its frames: `source` is read, and
+    `lay` makes positions of the frames of a part."""
+
+    __slots__ = ()
+
+    by_content = False  # how many positions a part has depends on what it holds
+    source: SpeechTokenizer
+
+    def lay(self, codes: Codes) -> Codes:
+        raise NotImplementedError
+
+
+def laying(speech: object) -> Laying | None:
+    """A tokenizer as such; None where its frames are its positions."""
+    return speech if isinstance(speech, Laying) else None
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
-class Ordered:
+class Ordered(Laying):
     """A tokenizer seen through an order. `name` and `digest` are the source's: so are its tokens.
 
     `codebooks` and `levels` are of a position; `encode` gives frames as the source does, and

@@ -4,6 +4,7 @@ Holds what is dear to make again: documents as they are drawn from, and which FL
 with their checksum. All of it is bounded, and none of it changes what is read.
 """
 
+import functools
 import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from trainer.data_settings import DataError, DataSettings
 from trainer.drawing import Drawing, Part, Prepared
 from trainer.encoding import Codes, Positions, SpeechTokenizer, TextTokenizer, encoded
 from trainer.order import Drawn, Order, read_weights
-from trainer.orders import Ordered
+from trainer.orders import laying
 from trainer.shard_sets import ShardSet
 from trainer.sound import decode_ranges
 
@@ -38,10 +39,13 @@ class SetReader:
         speech: SpeechTokenizer | None,
     ) -> None:
         self.shards, self.name = shards, shards.name
-        self._order = speech if isinstance(speech, Ordered) else None
+        self._order = laying(speech)
         source = speech if self._order is None else self._order.source
         self._speech = source
         self.stored = _stored(shards, source)
+        self._by_content = self._order is not None and self._order.by_content
+        if self._by_content and self.stored is None and speech is not None:
+            self._need_stored(speech)
         # whether the type of stored tokens holds more than the levels that there are
         self._bounded = self.stored is not None and (
             self.stored.levels <= np.iinfo(self.stored.dtype).max
@@ -83,6 +87,8 @@ class SetReader:
             self._prepared.move_to_end(key)
             return self._prepared[key]
         found = self._outlined(drawn) or self._read(drawn)
+        if self._by_content:
+            found.counted = functools.partial(self._counted, drawn, found)
         self._prepared[key] = found
         self._chunks += len(found.chunk_frames)
         while self._chunks > HELD_CHUNKS and len(self._prepared) > 1:
@@ -127,6 +133,18 @@ class SetReader:
             return []
         found = self._frames(drawn, prepared, parts)
         return found if self._order is None else [self._order.lay(codes) for codes in found]
+
+    def _counted(self, drawn: Drawn, prepared: Prepared, part: Part) -> int:
+        """Positions of a part, by what it holds."""
+        return len(self.codes(drawn, prepared, [part])[0]) if part.first < part.last else 0
+
+    def _need_stored(self, speech: SpeechTokenizer) -> None:
+        if any(entry.seconds > 0 for entry in self.shards.entries):
+            raise DataError(
+                "other_tokenizer",
+                f"set {self.name!r} stores no tokens of {speech.name}: pieces are counted when "
+                "packs are planned, so their units must be stored. Curate with shards.tokens",
+            )
 
     def runs(
         self, drawn: Drawn, prepared: Prepared, runs: Sequence[tuple[int, int]]

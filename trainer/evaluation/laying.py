@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from trainer.encoding import Codes, Positions, SpeechTokenizer, TextTokenizer, encoded
 from trainer.evaluation.errors import EvaluationError
-from trainer.orders import Ordered
+from trainer.orders import laying
 from trainer.pack import MARKER, SPEECH, TEXT, Vocabulary
 from trainer.tokens import vocabulary
 
@@ -118,7 +118,8 @@ class Tokenizers:
         (`trainer.orders.ordered`). `words`: the model's vocabulary; None: what these give."""
         self.text, self.speech, self.lead = text, speech, lead
         self.words = vocabulary(text.size, speech) if words is None else words
-        self._source = speech.source if isinstance(speech, Ordered) else speech
+        self._order = laying(speech)
+        self._source = speech if self._order is None else self._order.source
         self._positions = None if self._source is None else Positions(self._source)
         self._kept: collections.OrderedDict[Path, Codes] = collections.OrderedDict()
         self._room = cache_bytes
@@ -165,4 +166,4 @@ class Tokenizers:
             raise EvaluationError(str(error)) from error
         if not frames:
             raise EvaluationError(f"{file}: {len(pcm)} samples give no position of speech")
-        return self.speech.lay(found) if isinstance(self.speech, Ordered) else found
+        return found if self._order is None else self._order.lay(found)

@@ -26,10 +26,16 @@ def check_latent(config: "Config") -> None:
         )
     if config.speech.tokenizer is None:
         raise ValueError("model.latent cuts speech, and speech.tokenizer is null: text alone")
+    if config.adapter is not None:
+        raise ValueError("model.latent cuts speech tokens, and an adapter reads features instead")
     if config.contrastive is not None:
         raise ValueError(
             "contrastive compares hidden states by position, and a latent model's blocks have one "
             "a patch: use one of the two"
+        )
+    if config.speech.pieces is not None:
+        raise ValueError(
+            "speech.pieces and data.patches both make speech shorter: use one of the two"
         )
     if patches.cut != "static" and config.speech.order not in ("parallel", "first"):
         raise ValueError(
