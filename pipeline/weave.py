@@ -295,20 +295,21 @@ def _chained(
 
 
 def spread(
-    pipeline: beam.Pipeline, job: Job | SimpleJob, blocks: Sequence[str], alone: bool = False
+    pipeline: beam.Pipeline, job: Job | SimpleJob, lists: Sequence[str], alone: bool = False
 ) -> Any:
     """The same phase for an engine that deals the parts itself: its elements are names.
 
-    `blocks` are what `pipeline.runners.dealt.write` gave. The one shuffle, between the names of
+    `lists` are those of `pipeline.runners.dealt.write`. The one shuffle, between the names of
     parts and the work, lets an engine spread and rebalance them.
     """
 
     def hinted(do: beam.DoFn) -> Any:
         return _hinted(job, beam.ParDo(do))
 
-    created = _hinted(job, beam.Create(list(blocks), reshuffle=False))
-    expanded = _hinted(job, beam.FlatMap(dealt.elements).with_output_types(str))
-    named = pipeline | f"{job.phase}/blocks" >> created | f"{job.phase}/parts" >> expanded
+    created = _hinted(job, beam.Create(list(lists), reshuffle=False))
+    expanded = _hinted(job, beam.FlatMap(functools.partial(dealt.elements, job)))
+    expanded = expanded.with_output_types(str)
+    named = pipeline | f"{job.phase}/lists" >> created | f"{job.phase}/parts" >> expanded
     spread_out = named | f"{job.phase}/spread" >> _hinted(job, beam.Reshuffle())
     if isinstance(job, SimpleJob):
         return spread_out | f"{job.phase}/run" >> hinted(_Whole(job, True))

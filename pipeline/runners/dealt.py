@@ -3,13 +3,15 @@
 A part lists its records with all that is known of them, a few hundred bytes each, and ten million
 hours are sixty million parts: inside a job's graph they would burst it (Dataflow takes 20 MB), and
 across a shuffle they would be moved twice. So the driver writes them to OUT, some hundred in a
-block, and what travels is the block's name and a place in it.
+block, and what travels is the block's name and a place in it. The names of blocks stand in OUT as
+well, some thousand in a list, and the graph names the lists: sixty of them for those hours.
 
 Blocks are pickles, which run code when they are read. Their name is the digest of their bytes, it
 travels in the job's graph, and a worker checks it first: whoever can only write to OUT cannot
 make a worker run anything.
 """
 
+import dataclasses
 import functools
 import hashlib
 import pickle
@@ -20,34 +22,53 @@ from pipeline import layout
 from schemas.store import Store, StoreError
 
 PARTS_PER_BLOCK = 256
+BLOCKS_PER_LIST = 4096
 
 
 def folder_of(job: Any) -> str:
     return f"{layout.phase_folder(job.phase, job.key)}/dealt"
 
 
-def write(job: Any, parts: Sequence[Any]) -> list[str]:
-    """Write parts to OUT. Returns the names of their blocks, each `<digest>:<count>`."""
-    names = []
+@dataclasses.dataclass(frozen=True, slots=True)
+class Dealt:
+    """What a job was dealt: the digests of lists for its graph, and of all objects, to remove."""
+
+    lists: tuple[str, ...]
+    objects: tuple[str, ...]
+
+
+def write(job: Any, parts: Sequence[Any]) -> Dealt:
+    """Write parts to OUT, and lists of their blocks."""
+    blocks = []
     for at in range(0, len(parts), PARTS_PER_BLOCK):
         block = list(parts[at : at + PARTS_PER_BLOCK])
-        data = pickle.dumps(block, protocol=5)
-        digest = hashlib.sha256(data).hexdigest()
-        job.store.put_if_absent(f"{folder_of(job)}/{digest}", data)
-        names.append(f"{digest}:{len(block)}")
-    return names
+        blocks.append(f"{_put(job, pickle.dumps(block, protocol=5))}:{len(block)}")
+    lists = [
+        _put(job, "\n".join(blocks[at : at + BLOCKS_PER_LIST]).encode())
+        for at in range(0, len(blocks), BLOCKS_PER_LIST)
+    ]
+    named = [name.partition(":")[0] for name in blocks]
+    return Dealt(tuple(lists), (*lists, *named))
 
 
-def remove(job: Any, names: Sequence[str]) -> None:
-    """Take the blocks of a finished job away."""
-    job.store.delete(*(f"{folder_of(job)}/{name.partition(':')[0]}" for name in names))
+def _put(job: Any, data: bytes) -> str:
+    digest = hashlib.sha256(data).hexdigest()
+    job.store.put_if_absent(f"{folder_of(job)}/{digest}", data)
+    return digest
 
 
-def elements(name: str) -> Iterator[str]:
-    """What stands for the parts of a block: `<digest>:<place>`."""
-    digest, _, count = name.partition(":")
-    for place in range(int(count)):
-        yield f"{digest}:{place}"
+def remove(job: Any, dealt: Dealt) -> None:
+    """Take away what a finished job was dealt."""
+    job.store.delete(*(f"{folder_of(job)}/{digest}" for digest in dealt.objects))
+
+
+def elements(job: Any, digest: str) -> Iterator[str]:
+    """What stands for the parts of a list's blocks: `<digest of the block>:<place>`."""
+    text = _checked(job.store, f"{folder_of(job)}/{digest}").decode()
+    for line in text.split("\n"):
+        block, _, count = line.partition(":")
+        for place in range(int(count)):
+            yield f"{block}:{place}"
 
 
 def part_of(job: Any, element: str) -> Any:
@@ -61,11 +82,16 @@ def part_of(job: Any, element: str) -> Any:
 
 @functools.lru_cache(maxsize=4)
 def _block(store: Store, name: str) -> list[Any]:
+    found: list[Any] = pickle.loads(_checked(store, name))
+    return found
+
+
+def _checked(store: Store, name: str) -> bytes:
+    """The bytes of an object that is named by their digest."""
     data = store.get(name)
     if hashlib.sha256(data).hexdigest() != name.rpartition("/")[2]:
         raise StoreError(
             f"{store.where(name)} is not what the run wrote there: somebody changed it. It is not "
             "read. Find out who can write to OUT, then run again"
         )
-    found: list[Any] = pickle.loads(data)
-    return found
+    return data

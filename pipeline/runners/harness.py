@@ -27,9 +27,13 @@ def main(arguments: list[str]) -> None:
     worker.call_process("loom harness")
     worker.widen_files()
     worker.quiet_beam()
-    from apache_beam.runners.worker.sdk_worker import SdkHarness
+    from apache_beam.runners.worker import sdk_worker
 
-    harness = SdkHarness(control, worker_id=name, state_cache_size=0, data_buffer_time_limit_ms=0)
+    if pool:  # what it prints when a step raises, the driver says in one line
+        sdk_worker.print = lambda *_, **__: None  # type: ignore[attr-defined]
+    harness = sdk_worker.SdkHarness(
+        control, worker_id=name, state_cache_size=0, data_buffer_time_limit_ms=0
+    )
     if pool:
         with os.fdopen(int(pool[1]), "wb") as ready:
             ready.write(b"1")

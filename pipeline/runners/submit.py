@@ -112,9 +112,9 @@ class Submitted:
 
         from pipeline import weave
 
-        blocks = dealt.write(job, parts)
+        given = dealt.write(job, parts)
         pipeline = Pipeline(options=PipelineOptions(list(self._options)))
-        weave.spread(pipeline, job, blocks, alone)
+        weave.spread(pipeline, job, given.lists, alone)
         try:
             result = pipeline.run()
             try:
@@ -127,7 +127,7 @@ class Submitted:
         except Exception as error:  # engines raise what they like
             return error
         finally:
-            dealt.remove(job, blocks)
+            dealt.remove(job, given)
         return None
 
     def _wait(self, result: Any, progress: "_Progress | None") -> None:
