@@ -4,6 +4,7 @@ import dataclasses
 import importlib.metadata
 import itertools
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -281,6 +282,33 @@ def test_the_splitter_is_in_the_fingerprint() -> None:
     assert Chunk().fingerprint()["sentencex"] == importlib.metadata.version("sentencex")
 
 
-def test_a_splitter_that_loses_text_is_a_bug() -> None:
+@pytest.mark.parametrize("said", [["One."], ["One.", "Three."], [], ["Two.", "One."]])
+def test_a_splitter_that_loses_text_is_a_bug(said: list[str]) -> None:
     with pytest.raises(ValueError, match="splitter"):
-        list(Chunk()([script("One. Two.")], lambda language, text: ["One."], SCOPE))
+        list(Chunk()([script("One. Two.")], lambda language, text: said, SCOPE))
+
+
+@pytest.mark.parametrize("language", ["en", "de", "zh", "ar"])
+@pytest.mark.parametrize("between", ["\n\n", "\n", " ", "  \n \n\n "])
+def test_long_texts_are_kept_whole_whatever_the_splitter_leaves_out(
+    language: str, between: str
+) -> None:
+    """sentencex loses blank lines of texts beyond some ten thousand characters."""
+    said = [f"They sold {n} loaves at the gate. Nobody came \u2014 until noon?" for n in range(900)]
+    text = between.join(said)
+    assert len(text) > 40_000
+    found = texts(Chunk(), text, language=language)
+    assert " ".join(found).split() == text.split()
+    assert len(found) >= 1_800 if language != "zh" else len(found) > 100
+
+
+@pytest.mark.corpus
+def test_real_texts_are_kept_whole(shared_corpus: Path) -> None:
+    """Speeches and parallel texts of a corpus, in English, Arabic, Chinese and others."""
+    files = sorted((shared_corpus / "text").rglob("*.txt"))
+    assert len(files) > 20
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        for by in ALL:
+            said = texts(Chunk.model_validate({"by": by}), text, language=None)  # type: ignore[arg-type]
+            assert bare("".join(said)) == bare(text), path.name

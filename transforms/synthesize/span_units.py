@@ -12,9 +12,9 @@ import dataclasses
 import itertools
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-Splitter = Callable[[str, str], list[str]]  # language, text -> its sentences, end to end
+Splitter = Callable[[str, str], list[str]]  # language, text -> its sentences, in order
 Span = tuple[int, int]  # half-open
 
 WORD, CLAUSE, SENTENCE, PARAGRAPH = 0, 1, 2, 3  # ranks of borders
@@ -111,8 +111,8 @@ def worded(text: str, language: str, split: Splitter) -> Worded:
             ranks[place] = CLAUSE
     for place in sentence_places(text, words, language, split):
         ranks[place] = SENTENCE
-    for found in _PARAGRAPHS.finditer(text):
-        place = bisect.bisect_left(words, (found.start(), 0))
+    for start, _ in _paragraphs(text):
+        place = bisect.bisect_left(words, (start, 0))
         if place < len(words):
             ranks[place] = PARAGRAPH
     if ranks:
@@ -121,16 +121,33 @@ def worded(text: str, language: str, split: Splitter) -> Worded:
 
 
 def sentence_places(text: str, words: Sequence[Span], language: str, split: Splitter) -> list[int]:
-    """The words that begin a sentence. A border inside a word is none.
+    """The words that begin a sentence of a paragraph. A border inside a word is none.
 
-    Raises `ValueError` where the sentences are not the whole text end to end: a bug of a splitter.
+    The splitter is asked paragraph by paragraph and its sentences are looked for in the text: of a
+    long text sentencex 1.0 leaves out blank lines. Raises `ValueError` where anything but blanks is
+    missing: a bug of a splitter.
     """
-    sentences = split(language, text)
-    if "".join(sentences) != text:
-        raise ValueError(f"the splitter lost characters of a text in {language!r}")
     found = []
-    for border in itertools.accumulate(len(sentence) for sentence in sentences[:-1]):
-        place = bisect.bisect_left(words, (border, 0))
-        if 0 < place < len(words) and words[place - 1][1] <= border:
-            found.append(place)
+    for start, end in _paragraphs(text):
+        cursor = start
+        for sentence in split(language, text[start:end]):
+            core = sentence.strip()
+            border = text.find(core, cursor, end)
+            if border < 0 or text[cursor:border].strip():
+                raise ValueError(f"the splitter lost characters of a text in {language!r}")
+            cursor = border + len(core)
+            place = bisect.bisect_left(words, (border, 0))
+            if core and 0 < place < len(words) and words[place - 1][1] <= border:
+                found.append(place)
+        if text[cursor:end].strip():
+            raise ValueError(f"the splitter lost characters of a text in {language!r}")
     return found
+
+
+def _paragraphs(text: str) -> Iterator[Span]:
+    """Where the paragraphs of a text lie, the blanks between them left out."""
+    start = 0
+    for found in _PARAGRAPHS.finditer(text):
+        yield start, found.start()
+        start = found.end()
+    yield start, len(text)
