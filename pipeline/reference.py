@@ -188,6 +188,8 @@ def _form(form: dict[str, Any], definitions: dict[str, Any]) -> str:
         name = form["$ref"].rsplit("/", 1)[-1]
         if name not in definitions:
             return "the same again"  # a model inside itself
+        if step := next((s for s, kind in registry().items() if kind.__name__ == name), None):
+            return f"settings of `{step}`"
         return _form(definitions[name], {k: v for k, v in definitions.items() if k != name})
     branches = form.get("anyOf") or form.get("oneOf")
     if branches:
@@ -201,6 +203,8 @@ def _form(form: dict[str, Any], definitions: dict[str, Any]) -> str:
     if "enum" in form:
         return ", ".join(f"`{flow(value)}`" for value in form["enum"])
     kind = form.get("type")
+    if kind == "array" and form.get("prefixItems"):
+        return f"[{', '.join(_form(one, definitions) for one in form['prefixItems'])}]"
     if kind == "array":
         items = _form(form["items"], definitions) if form.get("items") else "anything"
         return f"list of {items}"
