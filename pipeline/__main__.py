@@ -21,6 +21,7 @@ COMMANDS = {
     "explain": "walk one item through the steps: what kept it, or what dropped it",
     "diff": "what two runs keep differently, in hours, and which reasons took it",
     "retry": "list dead letters by reason, or forget some, so that curate tries them again",
+    "questions": "write the questions about held-out pages as a table",
     "validate": "check shards against their manifest and the format",
     "gc": "remove from OUT what no run reaches any more",
     "forget": "take nothing from a host, a URL or a recording again, and purge what is there",

@@ -17,6 +17,7 @@ from pipeline.pointers import Pointer, StreamKeys
 from pipeline.recipe import Known, Recipe, from_canonical
 from schemas.pages import Page, Script
 from schemas.store import Store, StoreError
+from transforms.engines.generator_cache import CACHE
 from transforms.step import Scope
 from transforms.synthesize.evaluation_rows import row
 
@@ -98,7 +99,7 @@ def held_out_questions(
     tell(f"{len(pages)} pages of {name} are in {split}")
 
     def asked(page: Page) -> list[Script]:
-        scope = Scope(root=page, seed=recipe.seed, cache=f"{store.url}/generated")
+        scope = Scope(root=page, seed=recipe.seed, cache=store.where(CACHE))
         records: list[Any] = [entrance_script(page)]
         for step in steps:
             found = list(step(records, models[step.name()], scope)) if records else []  # type: ignore[operator]

@@ -35,6 +35,7 @@ from schemas.shard_forget import without
 from schemas.shard_index import read_index
 from schemas.store import Store
 from schemas.tables import from_row
+from transforms.engines.generator_cache import CACHE, folder_of
 
 STORED = ("hear", "synthesize")  # phases that store audio
 FOLDER = "purge"
@@ -134,6 +135,7 @@ def purge(store: Store, gone: Gone) -> Changed:
         for name in _commits(store, phase):
             _commit(store, phase, name, gone, moved)
         _ledgers(store, phase, gone)
+    _generated(store, gone)
     _notes(store, gone)
     _joined(store, gone)
     _judged(store, gone)
@@ -150,6 +152,13 @@ def purge(store: Store, gone: Gone) -> Changed:
         store.delete(tar)
     store.delete(*(entry.name for entry in store.list(FOLDER) if entry.name != PLAN), PLAN)
     return changed
+
+
+def _generated(store: Store, gone: Gone) -> None:
+    """What a generator wrote about pages. A cache that a recipe has elsewhere is its owner's."""
+    for page in sorted(gone.tasks):
+        entries = store.list(f"{CACHE}/{folder_of(page)}")
+        store.delete(*(entry.name for entry in entries))
 
 
 # Commits.

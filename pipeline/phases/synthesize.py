@@ -23,6 +23,7 @@ from schemas.pages import READER, Line, Page, Script, script_id
 from schemas.records import AudioRef, Clip, frames
 from schemas.store import Store
 from transforms import flac
+from transforms.engines.generator_cache import CACHE
 from transforms.spool import FileSpool
 from transforms.step import Scope
 
@@ -78,7 +79,7 @@ class SynthesizeJob(Job):
             seed=self.seed,
             audio=spool,
             sink=spool,
-            cache=f"{self.store.url}/generated",
+            cache=self.store.where(CACHE),
         )
         return RootWork(member=member, scope=scope, records=[entrance_script(page)])
 

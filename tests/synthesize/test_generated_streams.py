@@ -9,8 +9,10 @@ import pytest
 
 from pipeline.held_out_questions import held_out_questions, pages_by_split
 from pipeline.pointers import read_pointers
+from pipeline.purge import Gone, planned, purge
 from pipeline.recipe import Recipe, resolve
 from pipeline.spending import of_commits, words
+from schemas.ids import bytes_digest
 from schemas.settings import parse
 from schemas.store import Store, StoreError
 from tests.generate.endpoint import Answers, Mock, Reply, data_of, said
@@ -129,6 +131,20 @@ def test_a_second_run_asks_nothing_and_says_the_same(serve: Any, tmp_path: Path)
     third = runs.curate(data, out, recipe(engine(serve(sound), concurrency=2)))
     assert tars(third) == tars(first)
     assert third.phases().get("synthesize", 0) == 0
+
+
+def test_what_was_written_about_a_page_goes_with_it(serve: Any, tmp_path: Path) -> None:
+    data, out = pages(tmp_path / "pages", 3), tmp_path / "out"
+    runs.curate(data, out, recipe(engine(serve(sound))))
+    store = Store(out)
+    of_page = {path.parent.name: path for path in (out / "generated").glob("*/*/*.json")}
+    assert len(of_page) == 3
+    text = bytes_digest((data / "1.txt").read_bytes())
+    gone = planned(store, Gone(bytes=frozenset((text,))))
+    (page,) = set(of_page) & gone.tasks
+    purge(store, gone)
+    left = {path.parent.name for path in (out / "generated").glob("*/*/*.json")}
+    assert left == set(of_page) - {page}
 
 
 def test_an_endpoint_that_goes_down_stops_the_run_which_goes_on(serve: Any, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from schemas.ids import digest_of
 from schemas.store import Store, StoreError
 
 VERSION = 1
+CACHE = "generated"  # below OUT, where a recipe names no other place
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,4 +64,9 @@ class Cache:
 
 def entry_name(root: str, key: str) -> str:
     """Where an answer about a page lies below the cache."""
-    return f"{root[:2]}/{root}/{key}.json"
+    return f"{folder_of(root)}/{key}.json"
+
+
+def folder_of(root: str) -> str:
+    """Where all answers about a page lie below the cache."""
+    return f"{root[:2]}/{root}"

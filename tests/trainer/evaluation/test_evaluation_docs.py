@@ -40,6 +40,7 @@ def test_commands_are_understood() -> None:
         "held-out",
         "questions",
         "evaluate",
+        "evalset",
         "export",
     ]
     for words in ours:
