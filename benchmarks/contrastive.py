@@ -13,11 +13,16 @@ and models are trained at equal FLOPs, every pass through the model counted:
 Measured on a voice and a speed that were never heard: which of 32 texts was said (chance 1/32), by
 the best layer; the modality gap KL(p_audio, p_text) with the losses of both sides; and the 4-way
 question of the study. Intervals are over seeds (paired, Student's t).
+
+With --second FLOPS the second stage, too: models that were pretrained by nothing but text, by
+recognition (speech, then its text) or by pairs, at equal FLOPs and each beside text, are fine-tuned
+on recognition with 10 % and with 100 % of the documents, and asked which of 4 words was said.
 """
 
 import argparse
 import json
 import pathlib
+import random
 import shutil
 import subprocess
 import sys
@@ -32,9 +37,10 @@ sys.path.insert(0, str(ROOT / "ablations" / "hops"))
 from benchmarks.circumstances import circumstances, row  # noqa: E402
 from trainer.ablation.making import shards_digest  # noqa: E402
 from trainer.ablation.statistics import interval  # noqa: E402
-from trainer.config import Config, load_config  # noqa: E402
+from trainer.config import Config, load_config, of_json  # noqa: E402
 from trainer.contrastive.retrieval import retrieve  # noqa: E402
 from trainer.evaluate import EvaluationSettings, Tokenizers, evaluate, read_set  # noqa: E402
+from trainer.export import export  # noqa: E402
 from trainer.loop import train  # noqa: E402
 from trainer.trained import open_trained  # noqa: E402
 
@@ -59,6 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--flops", type=float, default=8e11, help="of each model (8e11)")
     parser.add_argument("--documents", type=int, default=1000)
+    parser.add_argument("--second", type=float, help="FLOPs of the second stage")
     given = parser.parse_args(arguments)
     begun = time.monotonic()
     seeds = [int(one) for one in given.seeds.split(",")]
@@ -69,6 +76,8 @@ def main(arguments: list[str] | None = None) -> int:
             found.setdefault(arm, []).append(cell(given.out, shards, arm, seed, given.flops))
     print(circumstances())
     print(table(found, seeds))
+    if given.second is not None:
+        print(second_table(given.out, shards, seeds, given.flops, given.second, given.documents))
     print(f"\n{(time.monotonic() - begun) / 60:.1f} minutes in all")
     return 0
 
@@ -158,6 +167,102 @@ def cell(out: pathlib.Path, shards: str, arm: str, seed: int, flops: float) -> d
     }
     stored.write_text(json.dumps(figures))
     return figures
+
+
+BEFORE = {"text": None, "recognition": {}, "pairs": PAIRS}
+AFTER = (0.1, 1.0)
+
+
+def second_table(
+    out: pathlib.Path,
+    shards: str,
+    seeds: list[int],
+    flops: float,
+    second: float,
+    documents: int,
+) -> str:
+    """Each pretraining with each part of the paired data, means over seeds."""
+    if not (out / "said" / "items.jsonl").exists():
+        said_words(out / "made", out / "said")
+    lines = ["", row("pretraining", "fine-tuned on", "said", "loss", "seeds"), row(*["---"] * 5)]
+    for name in BEFORE:
+        for share in AFTER:
+            count = max(round(share * documents), 1)
+            found = [fine_tuned(out, shards, name, count, one, flops, second) for one in seeds]
+            said, loss = (sum(one[n] for one in found) / len(found) for n in ("said", "loss"))
+            lines.append(row(name, f"{share:.0%}", f"{said:.3f}", f"{loss:.3f}", len(found)))
+    return "\n".join(lines)
+
+
+def fine_tuned(
+    out: pathlib.Path, shards: str, name: str, count: int, seed: int, flops: float, second: float
+) -> dict[str, float]:
+    """Pretrain, export, fine-tune on `count` documents, and ask."""
+    first = out / "cells" / f"first-{name}-{seed}-{flops:g}"
+    folder = out / "cells" / f"second-{name}-{count}-{seed}-{flops:g}-{second:g}"
+    stored = folder / "figures.json"
+    if stored.exists():
+        figures: dict[str, float] = json.loads(stored.read_text())
+        return figures
+    plain = config_of(out, shards, "alone", seed, flops).canonical()
+    one = plain["data"]["sets"]["pairs"]
+    text = {**one, "policy": "text_only"}
+    contrastive = BEFORE[name]
+    pretraining = {
+        **plain,
+        "contrastive": None if not contrastive else dict(contrastive),
+        "data": {**plain["data"], "sets": {"text": text}},
+    }
+    if contrastive is not None:
+        pretraining["data"]["sets"]["pairs"] = one
+    if not (first / "model").exists():
+        train(of_json(pretraining, "first stage"), first)
+        one_trained = open_trained(first)
+        length, speech = one_trained.config.data.length, one_trained.speech
+        about = {"speech_tokenizer_digest": speech.digest if speech is not None else ""}
+        export(one_trained.decoder, one_trained.text, first / "model", length=length, about=about)
+    tuning = {
+        **plain,
+        "contrastive": None,
+        "model": None,
+        "initial": {"folder": str(first / "model")},
+        "text": {"tokenizer": str(first / "model" / "text_tokenizer.json")},
+        "stop": {"flops": second},
+        "schedule": {"kind": "cosine", "warmup": 2},
+        "data": {**plain["data"], "sets": {"pairs": {**one, "max_documents": count}}},
+    }
+    config = of_json(tuning, "second stage")
+    result = train(config, folder)
+    trained = open_trained(folder)
+    tokenizers = Tokenizers(trained.text, trained.speech, words=trained.vocabulary)
+    settings = EvaluationSettings(answer_prefix="", context=config.data.length, budget=4096)
+    asked = evaluate(trained.decoder, tokenizers, [read_set(out / "said", "said")], settings)
+    figures = {
+        "said": asked.of("said", "S-to-T").estimates["accuracy.sum"].value,
+        "loss": float(result.last["loss_text"]),
+        "steps": float(result.step),
+    }
+    stored.write_text(json.dumps(figures))
+    return figures
+
+
+def said_words(made: pathlib.Path, out: pathlib.Path) -> None:
+    """Which word was said? One of 4, in manners that no document has."""
+    from world import WORDS, held_out, sentence
+
+    shutil.copytree(made / "heard" / "audio", out / "audio", dirs_exist_ok=True)
+    lines = []
+    for word, name in enumerate(WORDS):
+        for manner in held_out():
+            chance = random.Random(f"said/{name}/{manner}")
+            options = chance.sample([w for w in range(len(WORDS)) if w != word], 3)
+            answer = chance.randrange(4)
+            options.insert(answer, word)
+            audio = f"audio/{name}-{manner.voice}-{manner.speed}.flac"
+            item = {"kind": "cloze", "id": f"{name}-{manner.voice}-{manner.speed}", "group": name}
+            told = {"options": [sentence(w) for w in options], "answer": answer}
+            lines.append(json.dumps({**item, "question": {"audio": audio}, **told}) + "\n")
+    (out / "items.jsonl").write_text("".join(lines), "utf-8")
 
 
 def table(found: Mapping[str, list[dict[str, float]]], seeds: list[int]) -> str:

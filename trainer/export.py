@@ -51,6 +51,11 @@ def export(
             "decoder. Evaluate its checkpoint (speechloom-train evaluate), or train without "
             "model.latent and data.patches"
         )
+    if model.code_heads is None and model.vocabulary.codebooks > 1:
+        raise ExportError(
+            "a model with an adapter is not exported: its language model and its encoder are "
+            "folders of their own. Go on from it with adapter.begin, or evaluate its checkpoint"
+        )
     if text.size != model.vocabulary.text:
         raise ExportError(
             f"{text.path} has {text.size} ids, the model's vocabulary {model.vocabulary.text}: "

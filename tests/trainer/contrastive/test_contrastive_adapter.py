@@ -17,6 +17,7 @@ from trainer.config import Config, of_json
 from trainer.contrastive.adapter import AdaptedDecoder, Listener
 from trainer.contrastive.waveform import HOP, Waveform
 from trainer.encoding import Positions
+from trainer.export import ExportError, export
 from trainer.failures import ChangedError, SetupError
 from trainer.loop import train
 from trainer.trained import open_trained
@@ -153,7 +154,10 @@ def test_the_second_stage_begins_with_what_the_first_one_learnt(
     assert all(torch.equal(first[name], begun[name]) for name in first)
     train(second, tmp_path / "two")
     (tmp_path / "one").rename(tmp_path / "moved")
-    assert isinstance(open_trained(tmp_path / "two").decoder, AdaptedDecoder)
+    trained = open_trained(tmp_path / "two")
+    assert isinstance(trained.decoder, AdaptedDecoder)
+    with pytest.raises(ExportError, match=r"adapter\.begin"):
+        export(trained.decoder, trained.text, tmp_path / "model", length=128)
     with pytest.raises(SetupError, match="holds no checkpoint"):
         train(second, tmp_path / "three")
 
