@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from trainer.beginning import initial_decoder
 from trainer.config import Config
 from trainer.data import Data
 from trainer.distributed import ranks
 from trainer.failures import SetupError
 from trainer.flops import by_part, parameters_of
+from trainer.latent.accounting import cost_per_position
 from trainer.opening import opened, opened_speech
 from trainer.pack import Vocabulary
 from trainer.text import load_text_tokenizer
@@ -43,6 +45,8 @@ def priced(config: Config, budgets: Sequence[float] = (), *, with_data: bool = F
     """A config's prices as text for people. `with_data`: its shards are opened."""
     if config.model is None:
         raise SetupError("the sizes of initial.folder are priced when it trains: see its log")
+    if config.model.latent is not None and not with_data:
+        raise SetupError("what a latent model costs depends on how its speech is cut: --shards")
     if not with_data:
         try:
             words = vocabulary_of(config)
@@ -68,15 +72,25 @@ def _lines(
 ) -> Iterator[str]:
     assert config.model is not None
     length = config.data.length
-    parts = by_part(config.model, words, length)
-    total, positions = sum(parts.values()), config.data.packs * length
-    sizes = parameters_of(config.model, words)
-    whole = sum(sizes.values())
-    yield f"{config.name}: {whole:,} weights, {sizes['embeddings']:,} of them in tables"
+    positions = config.data.packs * length
+    if config.model.latent is None:
+        parts = by_part(config.model, words, length)
+        sizes = parameters_of(config.model, words)
+        whole, tables = sum(sizes.values()), sizes["embeddings"]
+    else:
+        assert data is not None
+        decoder = initial_decoder(config, words)
+        parts = {"all modules": cost_per_position(config, decoder, data)}
+        held = decoder.parameters_by_part()
+        whole, tables = sum(held.values()), held["embedding"]
+    total = sum(parts.values())
+    yield f"{config.name}: {whole:,} weights, {tables:,} of them in tables"
     yield f"a step has {positions:,} positions and costs {total * positions:.4g} FLOPs:"
     for name, value in parts.items():
         shown = name.replace("_", " ")
         yield f"  {shown:<11} {value * positions:>10.4g}  {value / total:6.1%}"
+    if config.contrastive is not None:
+        yield "  what contrastive pairs go through the model for comes on top: see the run's log"
     if data is not None:
         for name, one in data.about().items():
             hours = one["seconds"] / 3600
