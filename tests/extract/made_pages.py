@@ -57,6 +57,14 @@ def file_of(path: Path, data: bytes, uri: str = "", container: str = "") -> Reco
     )
 
 
+def recorded(path: Path) -> Recording:
+    """A file that is there, as gather would tell it."""
+    data = path.read_bytes()
+    return Recording(
+        id=hashlib.sha256(data).hexdigest(), uri=path.name, size=len(data), seconds=0.0
+    )
+
+
 def extracted(
     step: Extract, model: Extracting, path: Path, data: bytes, uri: str = "", **told: Any
 ) -> list[Page | Drop]:

@@ -14,6 +14,7 @@ from tests.extract.made_pages import (
     only_drop,
     only_page,
     paragraph,
+    recorded,
     sentence,
     streamed,
 )
@@ -308,15 +309,66 @@ def test_the_date_does_not_hang_on_the_day_of_the_run(model: Extracting, tmp_pat
     assert page.date == "2061-07-28"
 
 
-def test_several_licences_are_none(model: Extracting, tmp_path: Path) -> None:
-    for links, licence in [
-        (f"<a href={CC}>CC BY</a>", CC.rstrip("/")),
-        (f"<a rel=license href={CC}>a</a><a rel=license href=/mine>b</a>", None),
+BY = "https://creativecommons.org/licenses/by/4.0/"
+
+
+@pytest.mark.parametrize(
+    ("links", "licence"),
+    [
         ("<p>All rights reserved.</p>", None),
-    ]:
-        data = html(article(3) + links)
-        found = only_page(extracted(STEP, model, tmp_path / "a.html", data)).licence
-        assert found == licence
+        (f"<a href={BY}>CC BY</a>", BY),
+        ("<a href=//www.creativecommons.org/licenses/by/4.0/deed.de>CC BY</a>", BY),
+        (f"<a rel=license href={BY}deed.fr>a</a><a rel=license href=/terms>b</a>", BY),
+        (
+            f"<a rel=license href={BY}>a</a><a href={BY.replace('by/', 'by-nc/')}>a picture's</a>",
+            None,
+        ),
+        (f"<a href={BY}>a</a><a href={BY.replace('by/', 'by-nc/')}>b</a>", None),
+        ("<a rel=license href=/mine>a</a><a rel=license href=/yours>b</a>", None),
+        ("<a rel=license href=https://x.example/mine>a</a>", "https://x.example/mine"),
+        (
+            "<a href=https://creativecommons.org/publicdomain/zero/1.0/legalcode>0</a>",
+            "https://creativecommons.org/publicdomain/zero/1.0/",
+        ),
+        (
+            "<a href=https://creativecommons.org/licenses/by-sa/3.0/at/deed.de>a</a>",
+            "https://creativecommons.org/licenses/by-sa/3.0/at/",
+        ),
+        ("<a href=https://creativecommons.org/about>about them</a>", None),
+    ],
+)
+def test_a_licence_is_kept_where_a_page_names_one(
+    model: Extracting, tmp_path: Path, links: str, licence: str | None
+) -> None:
+    data = html(article(3) + links)
+    assert only_page(extracted(STEP, model, tmp_path / "a.html", data)).licence == licence
+
+
+def test_a_licence_can_stand_in_the_meta_tags(model: Extracting, tmp_path: Path) -> None:
+    for content, licence in [("CC0-1.0", "CC0-1.0"), (BY + "legalcode", BY)]:
+        head = f"<meta name=dcterms.license content='{content}'>"
+        page = only_page(extracted(STEP, model, tmp_path / "a.html", html(article(3), head)))
+        assert page.licence == licence
+
+
+@pytest.mark.corpus
+def test_real_pages_give_their_text(model: Extracting, shared_corpus: Path) -> None:
+    """Seven pages as they stood on the web: language, licence and a sentence of each."""
+    told = {
+        "creativecommons.org.html": ("en", BY, "legally share your knowledge"),
+        "en.wikipedia.org.tsne.html": ("en", None, "nonlinear dimensionality reduction"),
+        "stackoverflow.com.rust.html": ("en", None, "Rust"),
+        "arsnova.thm.de.frag.html": ("de", BY.replace("by/", "by-sa/"), "frag.jetzt"),
+        "wiki.python.org.Download.html": ("en", None, "Python"),
+    }
+    for name, (language, licence, words) in told.items():
+        path = shared_corpus / "text" / "html" / name
+        page = only_page(list(streamed(STEP, model, path, recorded(path))))
+        assert page.language == language, name
+        assert licence is None or page.licence == licence, name
+        assert words in page.text, name
+        assert "<" not in page.text[:200], name
+        assert "function(" not in page.text, name
 
 
 def test_what_changes_the_text_is_in_the_fingerprint(tmp_path: Path) -> None:

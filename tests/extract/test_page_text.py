@@ -77,6 +77,8 @@ def test_lines_that_belong_together(text: str, whole: str) -> None:
         ("    return width * height", False),
         ("const total = items.map(x => x.price);", False),
         ("#include <stdio.h>", False),
+        ("print(area(width, height), end='')", False),
+        ("Bring the basket(s) and the rope (the long one)", True),
         ("1702 1703 1704 88.1", False),
         ("| a | b | 3 |", False),
         ("\U0001f389\U0001f389 \U0001f389", False),

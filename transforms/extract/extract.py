@@ -159,6 +159,13 @@ class Extract(RecordStep):
                 raise ValueError(f"a language is written like en or deu, not {one!r}")
         return languages
 
+    @pydantic.field_validator("allow_domains", "deny_domains")
+    @classmethod
+    def _domains(cls, named: Domains | None) -> Domains | None:
+        for one in () if named is None or isinstance(named, str) else named:
+            domains.checked(one, "the list")
+        return named
+
     @pydantic.field_validator("fallback_encoding")
     @classmethod
     def _encoding(cls, name: str | None) -> str | None:

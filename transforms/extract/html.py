@@ -14,7 +14,11 @@ Favour = Literal["precision", "balanced", "recall"]
 
 LATEST = "2100-01-01"  # for htmldate, which would otherwise ask the clock
 CELL_WORDS = 25  # a cell of a table with so many words is prose
-_CC = re.compile(r"https?://(?:www\.)?creativecommons\.org/(?:licenses|publicdomain)/[^\s\"'<>#?]+")
+_CC = re.compile(
+    r"//(?:www\.)?creativecommons\.org/"
+    r"(licenses/[a-z+-]{2,24}/\d\.\d(?:/[a-z]{2,5}(?=/|$))?|publicdomain/(?:zero|mark)/1\.0)",
+    re.IGNORECASE,
+)
 _META = ("dcterms.license", "dc.rights", "dcterms.rights", "license", "licence")
 _BLOCKS = ("p", "head", "quote", "list", "item", "table", "row", "cell", "code", "div", "fw")
 _SKIPPED = ("graphic", "comments")
@@ -141,19 +145,27 @@ def _letters(element: Any) -> str:
 
 
 def licence_of(tree: Any) -> str | None:
-    """The one licence that a page names: by `rel`, by a Creative Commons link, by its meta tags.
+    """The one licence that a page names: a Creative Commons link, else `rel`, else its meta tags.
 
-    None where it names several: which of them is the text's would be a guess.
+    Creative Commons licences in one spelling, whatever translation of the deed is linked. None
+    where a page names several, for instance that of a picture: which of them is the text's would be
+    a guess, and a wrong one worse than none.
     """
     links = [(one, (one.get("href") or "").strip()) for one in tree.iter("a", "link")]
     by_rel = {to for one, to in links if to and "license" in (one.get("rel") or "").lower().split()}
-    by_link = {cc[0].rstrip("/") for _, to in links if (cc := _CC.match(to))}
     by_meta = {
         (one.get("content") or "").strip()
         for one in tree.iter("meta")
         if (one.get("name") or one.get("property") or "").lower() in _META
     } - {""}
-    for named in (by_rel, by_link, by_meta):
-        if named:
-            return str(named.pop())[:1000] if len(named) == 1 else None
+    named = [to for _, to in links] + sorted(by_meta)
+    commons = {of_commons(found) for found in map(_CC.search, named) if found}
+    for kind in (commons, by_rel, by_meta):
+        if kind:
+            return str(kind.pop())[:1000] if len(kind) == 1 else None
     return None
+
+
+def of_commons(found: re.Match[str]) -> str:
+    """The one spelling of a Creative Commons licence."""
+    return f"https://creativecommons.org/{found[1].lower()}/"

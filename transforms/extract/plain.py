@@ -22,7 +22,7 @@ _CODE_START = re.compile(
     r"var|function|using|package|struct|enum|void|int|fn|func|end|fi|done|echo|SELECT|INSERT|"
     r"#include|#define|//|/\*)(?=[\s(:{;<*]|$)"
 )
-_CODE_END = re.compile(r"(?:[;{}]|\)\s*:|=>|\\)$")
+_CODE_END = re.compile(r"(?:[;{}]|\)\s*:|=>|\\|^[\w.]+\(.*\))$")
 _SENTENCE_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u061f\u0964][\"'\u201d\u2019\u00bb)\]]*$")
 _CODE_SIGNS = frozenset("{}[]<>=|\\_/#$@^~*+;`&")
 _FEW_LETTERS = 0.4  # a line with a smaller share is numbers or signs
