@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.verdicts import CLIP, Verdicts
+from pipeline.verdicts import CLIP, PAGE, Verdicts
 
 NOT_THERE = "not there"
 COLUMNS = (
@@ -133,7 +133,7 @@ def compare(a: Verdicts, b: Verdicts) -> Difference:
 
 
 def _side(rows: pa.Table, alone: bool) -> _Side:
-    is_clip = pc.equal(rows["item"].cast(pa.string()), CLIP)
+    is_clip = pc.is_in(rows["item"].cast(pa.string()), pa.array([CLIP, PAGE]))
     clips, left = rows.filter(is_clip), rows.filter(pc.invert(is_clip))
 
     def keys(table: pa.Table) -> pa.Array:

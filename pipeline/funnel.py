@@ -242,7 +242,7 @@ def _pages(store: Store, stream: StreamResult) -> list[FunnelRow]:
     steps = [step.name() for step in line.hear]
     rows = _phase(store, "extract", steps, stream.heard, recordings, name, timeless=steps)
     if stream.pages is not None and stream.pages.copies:
-        pages, copies = len(stream.pages.said), stream.pages.copies
+        pages, copies = len(stream.pages.said), len(stream.pages.copies)
         copied = DropCount(
             reason="copy", items=copies, seconds=0.0, meaning=meaning("pages", "copy")
         )

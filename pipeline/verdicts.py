@@ -116,6 +116,7 @@ def tables(store: Store, result: RunResult) -> Iterator[pa.Table]:
         recordings, tasks = sorted(stream.census.recordings), tasks_of(stream)
         line, before = stream.outline, stream.before
         yield _left(store, stream, line.opens, stream.heard, recordings)
+        yield _copies(stream)
         if before is not None:
             for known in before.measured:
                 yield _left(store, before, "measure", known, sorted(stream.census.tasks))
@@ -197,6 +198,27 @@ def _left(
         },
         drops.num_rows,
     )
+
+
+def _copies(stream: StreamResult) -> pa.Table:
+    """Texts that stand in several places: one page each, the other places are told here."""
+    rows = [
+        {
+            "id": page,
+            "item": STRETCH,
+            "stream": stream.outline.name,
+            "kept": False,
+            "phase": "extract",
+            "step": "pages",
+            "reason": "copy",
+            "seconds": 0.0,
+            "recording": file,
+            "task": page,
+            "source": stream.census.recordings[file].uri,
+        }
+        for page, file in (stream.pages.copies if stream.pages else ())
+    ]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
 def _unnamed(store: Store, stream: StreamResult) -> pa.Table:

@@ -62,7 +62,7 @@ class Pages:
 
     rows: Ledger  # page -> the extract commit that holds it; seconds: planned, for measures
     said: Mapping[str, float]  # page -> about how long it takes to say it (seconds)
-    copies: int  # places of a text beyond its first
+    copies: tuple[tuple[str, str], ...]  # page and file, of places of a text beyond its first
 
 
 def with_pages(store: Store, counted: Census, extracted: Ledger) -> tuple[Census, Pages]:
@@ -97,7 +97,7 @@ def with_pages(store: Store, counted: Census, extracted: Ledger) -> tuple[Census
         },
         commits=tuple(sorted(set(done.values()))),
     )
-    copies = sum(len(found) for found in places.values()) - len(places)
+    copies = tuple((page, place[0]) for page in done for place in places[page][1:])
     census = dataclasses.replace(counted, tasks=tasks, sources_of=sources_of)
     return census, Pages(rows=rows, said=said, copies=copies)
 

@@ -1,8 +1,11 @@
 """explain, gc, retry, forget and plan on streams of pages."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from pipeline import dead, forgetting, purge, reach
@@ -10,6 +13,7 @@ from pipeline.curate import Options
 from pipeline.forecast import forecast
 from pipeline.lookup import find
 from pipeline.pointers import read_pointers
+from pipeline.verdicts import tables
 from pipeline.view import View
 from pipeline.walk import Walk
 from schemas.store import Store
@@ -80,6 +84,22 @@ def test_nothing_of_a_run_is_garbage_and_all_of_a_forgotten_one(ran: Ran, folder
     assert any(name.startswith("synthesize/") and name.endswith(".tar") for name in names)
     assert any(name.startswith("extract/") for name in names)
     assert dead.dead_letters(ran.store) == []
+
+
+def test_the_ledger_adds_up_to_the_funnel(ran: Ran) -> None:
+    rows = pa.concat_tables(tables(ran.store, ran.result))
+    left = rows.filter(pc.invert(rows["kept"]))
+    counted: Counter[tuple[str, str, str]] = Counter()
+    for stream, name, reason in zip(
+        *(left[c].to_pylist() for c in ("stream", "step", "reason")), strict=True
+    ):
+        counted[stream, name, reason] += 1
+    assert counted == {
+        (row.stream, row.step, drop.reason): drop.items for row in ran.funnel for drop in row.drops
+    }
+    kept = rows.filter(rows["kept"])["stream"].to_pylist()
+    held = [c for s in ("krist", "text") for d in documents(ran, s) for c in d.chunks]
+    assert len(kept) == len({(c.clip, c.modality == "text") for c in held})
 
 
 def test_a_plan_after_a_run_has_nothing_to_do(ran: Ran, folder: Path) -> None:
