@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pipeline import suppression
+from pipeline import bodies, suppression
 from pipeline.failures import of_rows
 from pipeline.phases.fetch import FetchJob, FetchPart, Queue, body_name, fetch_key, frontier, keep
 from schemas.ids import digest_of
@@ -432,7 +432,7 @@ def _found(
         return Found(source=source, drop=dropped(source, offer.reason, offer.detail))
     row = _last(rows, offer.url)
     if row.sha256:
-        return Found(source=source, path=fetching.body(row))
+        return Found(source=source, path=bodies.place_of(fetching.store, row.sha256))
     if row.state == "moved":
         error = FetchError("redirects", f"to {row.moved_to}")
         return Found(source=source, drop=dropped(source, error.code, error.detail))

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pipeline import layout, suppression
+from pipeline import bodies, layout, suppression
 from pipeline.commits import ledger
 from pipeline.dataset_library import HUB, Named, Unit, named, opened
 from pipeline.phases.dataset_rows import (
@@ -22,13 +22,12 @@ from pipeline.phases.dataset_rows import (
     trouble,
     unit_uri,
 )
-from pipeline.phases.fetch import body_name, fetch_key
 from schemas.ids import digest_of
 from schemas.records import Source, source_id
 from schemas.store import Store
 from transforms.gather.crawl import Crawl
 from transforms.gather.dataset_columns import Columns
-from transforms.gather.found import DataError, Found, dropped
+from transforms.gather.found import Found, dropped
 
 Run = Callable[[DatasetJob, Sequence[Unit]], None]
 Observe = Callable[[str, Any], None]
@@ -131,10 +130,7 @@ def _row(unit: Unit, place: int, number: int, row: DatasetRow, store: Store) -> 
     )
     if row.reason:
         return Found(source=source, drop=dropped(source, row.reason, row.detail))
-    path = store.local(body_name(fetch_key(), row.sha256))
-    if path is None:
-        raise DataError(store.url, "what is read is kept in OUT", "Use a local OUT.")
-    return Found(source=source, path=str(path))
+    return Found(source=source, path=bodies.place_of(store, row.sha256))
 
 
 def _lost(uri: str, reason: str, detail: str) -> Found:

@@ -18,6 +18,7 @@ from typing import Any
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError
 
+COPIED_AT_ONCE = 4 << 20  # bytes
 _REMOTE = ("gs://", "s3://", "az://", "abfs://", "memory://")
 
 
@@ -174,6 +175,12 @@ class Store:
             raise FileNotFoundError(self.where(name))
         with self._explained(name):
             return bytes(obstore.get(self.backend, name).bytes())
+
+    def copy_to(self, name: str, path: Path) -> None:
+        """Write an object to a local file, piece by piece. Raises `FileNotFoundError`."""
+        with self._explained(name), path.open("wb") as file:
+            for piece in obstore.get(self.backend, name).stream(min_chunk_size=COPIED_AT_ONCE):
+                file.write(piece)
 
     def get_range(self, name: str, start: int, length: int) -> bytes:
         """`length` bytes from `start`. Raises `FileNotFoundError`, `StoreError` on a short read."""

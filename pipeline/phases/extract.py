@@ -3,6 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
+from pipeline import bodies
 from pipeline.commits import Content, Done
 from pipeline.failures import lost
 from pipeline.parts import Member
@@ -21,7 +22,8 @@ class ExtractJob(Job):
     def open_root(self, member: Member, work: Work) -> RootWork:
         if not isinstance(member.root, Recording):
             raise TypeError(f"{member.id} is not a file")
-        scope = Scope(root=member.root, seed=self.seed, path=member.path)
+        path = member.path and bodies.bring(self.store, member.path, work.scratch)
+        scope = Scope(root=member.root, seed=self.seed, path=path)
         return RootWork(member=member, scope=scope, records=[member.root])
 
     def entrance_seconds(self, member: Member) -> float:

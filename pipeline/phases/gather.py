@@ -9,11 +9,13 @@ digested is looked at again next time (`transforms/gather/digests.py`).
 
 import dataclasses
 import os
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
-from pipeline import commits, layout
+from pipeline import bodies, commits, layout
 from pipeline.commits import Content, Done
 from pipeline.failures import UNREADABLE, Failure, Outcome
 from pipeline.parts import part_id
@@ -30,6 +32,7 @@ from transforms.gather.found import Fetched, Found
 
 BYTES_PER_SECOND = 32_000.0  # 16 kHz PCM16: how long a file might be, before it is probed
 PART_BYTES = 2 << 30
+FETCHED_BYTES = 10e6  # taken for a body in a remote OUT: to ask for its size costs a request
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +68,8 @@ def forget(store: Store, key: str) -> None:
 
 def look_id(path: str, generation: int) -> str | None:
     """The id of a look at a file as it is now; None where it cannot be seen at all."""
+    if bodies.in_out(path):  # named by its bytes, which are never others
+        return digest_of("look", path, generation)
     try:
         state = os.stat(path)
     except OSError:
@@ -75,6 +80,8 @@ def look_id(path: str, generation: int) -> str | None:
 
 def _size(path: str) -> float:
     """Bytes of a file; 0 where it went away since it was found, which crawl will tell."""
+    if bodies.in_out(path):
+        return FETCHED_BYTES
     try:
         return float(os.stat(path).st_size)
     except OSError:
@@ -82,6 +89,8 @@ def _size(path: str) -> float:
 
 
 def _modified_ns(path: str) -> int | None:
+    if bodies.in_out(path):
+        return 0
     try:
         return os.stat(path).st_mtime_ns
     except OSError:
@@ -113,10 +122,15 @@ class GatherJob(SimpleJob):
         done: list[Done] = []
         drops: list[Drop] = []
         outcomes: list[Outcome] = []
-        with Door() as door:
+        scratch = tempfile.TemporaryDirectory(prefix="speechloom-", dir=self.scratch)
+        with Door() as door, scratch as folder:
             for name, found in part.items:
                 started = time.time_ns()
-                answer = next(iter(self.crawl([found], door.probe, DigestMemory())))
+                path = bodies.bring(self.store, found.path, Path(folder))
+                looked = dataclasses.replace(found, path=path)
+                answer = next(iter(self.crawl([looked], door.probe, DigestMemory())))
+                if path != found.path:
+                    os.unlink(path)
                 failed = isinstance(answer, Drop) and answer.reason in UNREADABLE
                 outcomes.append(
                     Failure(name, "crawl", answer.reason, found.path)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from pipeline import layout
+from pipeline import bodies, layout
 from pipeline.commits import Content, Done, Preview, drop_key
 from pipeline.parts import Member
 from pipeline.report import preview
@@ -39,7 +39,8 @@ class HearJob(Job):
             raise TypeError(f"{member.id} is not a recording")
         spool = FileSpool(work.scratch, self.rate, self.scratch_bytes)
         work.stack.callback(spool.close)
-        scope = Scope(root=member.root, seed=self.seed, audio=spool, sink=spool, path=member.path)
+        path = member.path and bodies.bring(self.store, member.path, work.scratch)
+        scope = Scope(root=member.root, seed=self.seed, audio=spool, sink=spool, path=path)
         return RootWork(member=member, scope=scope, records=[member.root])
 
     def entrance_seconds(self, member: Member) -> float:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pipeline import commits, layout, suppression
+from pipeline import bodies, commits, layout, suppression
 from pipeline.commits import Content, Done
 from pipeline.phases.fetch import body_name, fetch_key, frontier
 from pipeline.simple import SimpleJob
@@ -231,7 +231,4 @@ def _found(one: Listed, reason: str | None, row: Row | None, store: Store) -> Fo
         reason = (row.reason if row is not None else "") or "waiting"
         detail = row.detail if row is not None else ""
         return Found(source=source, drop=dropped(source, reason, detail))
-    path = store.local(body_name(fetch_key(), row.sha256))
-    if path is None:
-        raise DataError(store.url, "what is fetched is read from OUT", "Use a local OUT.")
-    return Found(source=source, path=str(path))
+    return Found(source=source, path=bodies.place_of(store, row.sha256))
