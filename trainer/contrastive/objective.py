@@ -10,6 +10,7 @@ over the whole batch of all ranks. Either mean is left out where a step has none
 numbers are counted before the first pass.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,7 +59,7 @@ class ContrastiveObjective(nn.Module):
 
     def begin(self, batch: Batch) -> None:
         """Count a step's targets and pairs over all ranks, which decide what a pair weighs."""
-        given, sets = inputs(batch), set_indices(batch, self._names)
+        given, sets = _without_codes(batch), set_indices(batch, self._names)
         targets, number = self._counts(given, sets)
         both = torch.tensor([targets, number], dtype=torch.float64, device=self._group.device)
         targets, number = self._group.sum(both).tolist()
@@ -140,6 +141,12 @@ class ContrastiveObjective(nn.Module):
             spoken = [KINDS.index("speech"), KINDS.index("switch_speech")]
             targets += int(torch.isin(kind, torch.tensor(spoken)).sum())
         return float(targets), float(number)
+
+
+def _without_codes(batch: Batch) -> Inputs:
+    """What counting asks of packs: codes may be a thousand times as large."""
+    bare = [dataclasses.replace(pack, codes=pack.codes[:, :0]) for pack in batch.packs]
+    return inputs(dataclasses.replace(batch, packs=tuple(bare)))
 
 
 def _some(given: Inputs, packs: torch.Tensor) -> Inputs:
