@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 from pydantic import Field
 
+from schemas.problems import KeyPath
 from schemas.settings import (
     Node,
     Place,
@@ -138,7 +139,7 @@ def plan_grid(
     """
     tree = read(path)
     for override in parse_overrides(overrides):
-        tree = replace_at(tree, override.address, override.node)
+        tree = replace_at(tree, _own(override.address), override.node)
     grid, problems = check(tree, Grid)
     if grid is None:
         raise SettingsError(problems)
@@ -161,6 +162,13 @@ def plan_grid(
     if problems:
         raise SettingsError(list(dict.fromkeys(problems)))
     return planned
+
+
+def _own(address: KeyPath) -> KeyPath:
+    """An address of the grid, in which what changes a config is one dotted key."""
+    at = {"settings": 1, "sizes": 2, "unique": 2}.get(str(address[0]), len(address))
+    below = address[at:]
+    return (*address[:at], ".".join(map(str, below))) if below else address
 
 
 def _alike(path: Path, budget: float) -> Problem:

@@ -60,6 +60,16 @@ def test_a_grid_is_every_combination(tmp_path: Path) -> None:
     assert (config.seed, config.data.seed) == (2, 2)
 
 
+def test_a_grid_is_changed_from_the_command_line(tmp_path: Path) -> None:
+    words = ["settings.data.packs=4", "sizes.small.optimizer.lr=0.5", "seeds=[3]", "loss=text"]
+    planned = plan_grid(grid_file(tmp_path), words, {"talk": "shards"})
+    small = planned.config(("1e09-small-all", 3), lambda name: name)
+    large = planned.config(("1e09-large-all", 3), lambda name: name)
+    assert (small.data.packs, large.data.packs) == (4, 4)
+    assert small.optimizer.lr == 0.5 != large.optimizer.lr
+    assert planned.grid.seeds == (3,) and planned.grid.loss == "text"
+
+
 @pytest.mark.parametrize(
     "changes,why",
     [
