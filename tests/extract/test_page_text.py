@@ -166,3 +166,12 @@ def test_domains_have_one_spelling() -> None:
     assert domains.host_of("https://BÜCHER.example:80/a") == "xn--bcher-kva.example"
     assert domains.host_of("https://[broken") is None
     assert domains.host_of("a.html") is None
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=200))
+def test_the_quick_way_for_ascii_counts_as_the_other(line: str) -> None:
+    count = sum(map(len, line.split()))
+    assert plain._counted(line, count) == tuple(
+        found - extra
+        for found, extra in zip(plain._counted(line + "\u00e9", count + 1), (1, 0, 0), strict=True)
+    )
