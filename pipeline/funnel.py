@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from pipeline import commits
 from pipeline.commits import Ledger
-from pipeline.curate import RunResult, StreamResult
+from pipeline.curate import RunResult, StreamResult, kept_tasks
 from pipeline.outline import StreamOutline
 from pipeline.phases.select import read_verdicts
 from pipeline.report.content import DropCount, FunnelRow
@@ -271,17 +271,18 @@ def _pages(store: Store, stream: StreamResult) -> list[FunnelRow]:
         "synthesize",
         [step.name() for step in line.annotate],
         stream.annotated,
-        tasks_of(stream),
+        tasks_of(store, stream),
         name,
         timeless=[step.name() for step in silent],
     )
 
 
-def tasks_of(stream: StreamResult) -> list[str]:
-    """The tasks that rows were looked for: all, or the pages that were to be spoken."""
+def tasks_of(store: Store, stream: StreamResult) -> list[str]:
+    """The tasks that rows were looked for: all, or the pages that were to be spoken, also those
+    of which nothing became."""
     if stream.before is None:
         return sorted(stream.census.tasks)
-    return sorted(task.task for block in stream.blocks for task in block.tasks)
+    return sorted(kept_tasks(store, stream.before.select_key, stream.before.blocks))
 
 
 def _compose(line: StreamOutline) -> list[str]:

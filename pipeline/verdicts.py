@@ -113,7 +113,7 @@ def tables(store: Store, result: RunResult) -> Iterator[pa.Table]:
     """The rows of a run, block by block, in an order that depends on ids alone."""
     for stream in result.streams:
         yield _gathered(stream)
-        recordings, tasks = sorted(stream.census.recordings), tasks_of(stream)
+        recordings, tasks = sorted(stream.census.recordings), tasks_of(store, stream)
         line, before = stream.outline, stream.before
         yield _left(store, stream, line.opens, stream.heard, recordings)
         yield _copies(stream)

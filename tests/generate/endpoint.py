@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -44,7 +45,12 @@ def said(content: Any, finish: str = "stop", **more: Any) -> Reply:
 class Mock:
     """The endpoint. `answers` may be changed at any time."""
 
-    def __init__(self, answers: Answers, models: tuple[str, ...] = ("small",)) -> None:
+    def __init__(
+        self,
+        answers: Answers,
+        models: tuple[str, ...] = ("small",),
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.answers, self.models = answers, models
         self.asked: list[Asked] = []
         self.keys: list[str | None] = []  # the Authorization header of each question
@@ -107,8 +113,11 @@ class Mock:
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._server.request_queue_size = 64
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+        scheme = "http" if tls is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}/v1"
 
     def close(self) -> None:
         self._server.shutdown()

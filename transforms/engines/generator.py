@@ -35,10 +35,6 @@ REASONS: dict[str, str] = {
 }
 """Why a question has no answer; each becomes a drop of the step that asked."""
 
-FAILURES = frozenset(("malformed", "too_large", "rejected", "unanswered"))
-"""Those that say that the endpoint or the model is at fault: dead letters, which may be tried
-again."""
-
 
 class Shape(pydantic.BaseModel):
     """Base of what is asked for: strict, and no field but those that are named."""
