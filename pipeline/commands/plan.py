@@ -8,12 +8,16 @@ import os
 from pipeline.checkup import memory_bytes
 from pipeline.commands.curate import add_run_arguments, options_of
 from pipeline.commands.gc import size
-from pipeline.costs import DRIVER_BYTES
+from pipeline.costs import DRIVER_BYTES, worker_bytes
+from pipeline.curate import engine_for
 from pipeline.forecast import PhasePlan, Plan, StreamPlan, forecast
 from pipeline.funnel import meaning
 from pipeline.progress import duration
-from pipeline.recipe import load_recipe
+from pipeline.recipe import Recipe, load_recipe
 from pipeline.report import clean, figures
+from pipeline.runners.budget import PRICES, budget
+from pipeline.runners.budget import lines as lines_of
+from pipeline.runners.engine import Engine
 from transforms.engines import hub
 
 TABLE = "~: by a table of another machine's times"
@@ -25,16 +29,80 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rehash", action="store_true", help="as if every file were digested again"
     )
     parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument(
+        "--hours",
+        type=hours_of,
+        help="workers, time and money for so many hours by a model; DATA is not read",
+    )
+    parser.add_argument(
+        "--price",
+        action="append",
+        default=[],
+        type=price_of,
+        metavar="core_hour=0.05",
+        help=f"US dollars for --hours: {', '.join(PRICES)}; may be repeated",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     recipe = load_recipe(arguments.recipe, arguments.overrides)
+    if arguments.hours is not None:
+        found = budget(recipe, arguments.hours, arguments.workers, dict(arguments.price))
+        if arguments.json:
+            told = {**dataclasses.asdict(found), "money": found.money}
+            print(json.dumps(told, indent=2, sort_keys=True))
+        else:
+            print("\n".join([f"recipe {recipe.name} on {arguments.runner}", *lines_of(found)]))
+        return 0
     plan = forecast(recipe, options_of(arguments))
     if arguments.json:
         print(json.dumps(as_json(plan), indent=2, sort_keys=True))
     else:
-        print("\n".join(clean.line(line).rstrip() for line in lines(plan)))
+        said = [*lines(plan), *_engine(engine_for(options_of(arguments), recipe), plan, recipe)]
+        print("\n".join(clean.line(line).rstrip() for line in said))
     return 1 if plan.missing else 0
+
+
+def hours_of(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < 1e12:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of hours")
+    return found
+
+
+def price_of(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        if name not in PRICES:
+            raise ValueError
+        return name, float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no price; write one of {', '.join(PRICES)} = dollars"
+        ) from None
+
+
+def _engine(engine: Engine, plan: Plan, recipe: Recipe) -> list[str]:
+    """The engine's options, and what the workers of each phase need; nothing for `direct`."""
+    if engine.direct:
+        return []
+    found = [f"runner     {engine.name}: {len(engine.given)} options given, filled in are"]
+    found += [f"           {one.option}  ({one.why})" for one in engine.filled]
+    for stream in plan.streams:
+        for phase in stream.phases:
+            if not phase.parts:
+                continue
+            steps = [s for s in recipe.streams[stream.name] if s.name() in phase.steps]
+            need = size(worker_bytes(tuple(steps)))
+            many = min(phase.parts, 1000)
+            found.append(
+                f"advice     {phase.phase} of {stream.name}: {need} a worker, at most {many} "
+                f"worker{'' if many == 1 else 's'} have something to do"
+            )
+    return found
 
 
 def as_json(plan: Plan) -> dict[str, object]:
