@@ -9,19 +9,23 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from trainer.latent.by_piece import Meeting, heard, meeting
 from trainer.latent.layout import Layout
-from trainer.latent.local import Turn, WindowAttention
+from trainer.latent.local import Turn, Window, WindowAttention
 from trainer.model import Norm, SwiGLU
 from trainer.model_settings import ModelSettings
 from trainer.rotary import angles, frequencies, rotate
 
+Reach = torch.Tensor | Meeting
+
 
 def reach_mask(laid: Layout) -> torch.Tensor:
-    """Which global positions a slot may look at, bool [packs, 1, slots, globals]: those of its
+    """Which global positions a slot may look at, bool [rows, 1, slots, globals]: those of its
     piece up to its reach."""
     number = torch.arange(laid.globals, device=laid.reach.device)
     before = number[None, None] <= laid.reach[..., None]
-    return (before & (laid.slot_piece[..., None] == laid.global_piece[:, None]))[:, None]
+    there = laid.global_piece[laid.heard]
+    return (before & (laid.slot_piece[..., None] == there[:, None]))[:, None]
 
 
 class Looking(nn.Module):
@@ -37,16 +41,19 @@ class Looking(nn.Module):
         self.attention = nn.ModuleDict({"out": nn.Linear(inner, own, bias=False)})
 
     def forward(
-        self, x: torch.Tensor, answers: torch.Tensor, turns: tuple[Turn, Turn], mask: torch.Tensor
+        self, x: torch.Tensor, answers: torch.Tensor, turns: tuple[Turn, Turn], mask: Reach
     ) -> torch.Tensor:
         query = rotate(self._split(self.query(x)), *turns[0])
         key = rotate(self._split(self.key(answers)), *turns[1])
         value = self._split(self.value(answers))
-        # a slot that sees nothing (no marker stands before its speech) hears nothing
-        some = mask.any(-1, keepdim=True)
-        found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask | ~some)
-        joined = torch.where(some, found, 0.0).transpose(1, 2).flatten(2)
-        answer: torch.Tensor = self.attention["out"](joined)
+        if isinstance(mask, Meeting):
+            found = heard(query, key, value, mask)
+        else:
+            # a slot that sees nothing (no marker stands before its speech) hears nothing
+            some = mask.any(-1, keepdim=True)
+            found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask | ~some)
+            found = torch.where(some, found, 0.0)
+        answer: torch.Tensor = self.attention["out"](found.transpose(1, 2).flatten(2))
         return answer
 
     def _split(self, x: torch.Tensor) -> torch.Tensor:
@@ -70,8 +77,8 @@ class DecoderLayer(nn.Module):
         answers: torch.Tensor,
         turn: Turn,
         turns: tuple[Turn, Turn],
-        window: torch.Tensor,
-        reach: torch.Tensor,
+        window: Window,
+        reach: Reach,
     ) -> torch.Tensor:
         x = x + self.attention(self.attention_norm(x), turn, window)
         x = x + self.looking(self.looking_norm(x), answers, turns, reach)
@@ -80,7 +87,7 @@ class DecoderLayer(nn.Module):
 
 
 class PatchDecoder(nn.Module):
-    """States of speech [packs, slots, own width] and global answers to states of the model's width,
+    """States of speech [rows, slots, own width] and global answers to states of the model's width,
     from which the heads predict the next position."""
 
     def __init__(self, width: int, settings: ModelSettings, depth: int) -> None:
@@ -94,13 +101,20 @@ class PatchDecoder(nn.Module):
         self.norm = Norm(width, settings.norm_eps)
 
     def forward(
-        self, x: torch.Tensor, answers: torch.Tensor, turn: Turn, window: torch.Tensor, laid: Layout
+        self,
+        x: torch.Tensor,
+        answers: torch.Tensor,
+        turn: Turn,
+        window: Window,
+        laid: Layout,
+        dense: bool = True,
     ) -> torch.Tensor:
-        """[packs, slots, width of model]; `answers` [packs, globals, width of model]."""
+        """[rows, slots, width of model]; `answers` [rows, globals, width of model]."""
         frequency = frequencies(self.settings, x.device)
-        there = laid.global_place.gather(1, laid.reach)
-        turns = angles(there, frequency), angles(laid.global_place, frequency)
-        reach = reach_mask(laid)
+        place = laid.global_place[laid.heard]
+        turns = angles(place.gather(1, laid.reach), frequency), angles(place, frequency)
+        # without any speech the mask is tiny, and keeps every weight in the graph
+        reach = reach_mask(laid) if dense or not laid.speech else meeting(laid)
         for layer in self.layers:
             x = layer(x, answers, turn, turns, window, reach)
         found: torch.Tensor = self.norm(x if self.outward is None else self.outward(x))

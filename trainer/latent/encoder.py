@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from trainer.latent.layout import Layout
-from trainer.latent.local import Turn, WindowBlock
+from trainer.latent.local import Turn, Window, WindowBlock
 from trainer.model import Norm
 from trainer.model_settings import ModelSettings
 
@@ -74,7 +74,7 @@ class EncoderLayer(nn.Module):
 
 
 class PatchEncoder(nn.Module):
-    """Speech [packs, slots, width of model] to patches and to states for the decoder."""
+    """Speech [rows, slots, width of model] to patches and to states for the decoder."""
 
     def __init__(self, width: int, settings: ModelSettings) -> None:
         super().__init__()
@@ -87,15 +87,15 @@ class PatchEncoder(nn.Module):
         self.layers = nn.ModuleList(EncoderLayer(settings) for _ in range(settings.depth))
 
     def forward(
-        self, x: torch.Tensor, turn: Turn, mask: torch.Tensor, laid: Layout
+        self, x: torch.Tensor, turn: Turn, mask: Window, laid: Layout
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Patches [patches, width of model], states [packs, slots, own width]."""
+        """Patches [patches, width of model], states [rows, slots, own width]."""
         states = x if self.inward is None else self.inward(x)
         patches: torch.Tensor | None = None
         for layer in self.layers:
             assert isinstance(layer, EncoderLayer)
             states = layer.block(states, turn, mask)
-            flat = states[laid.row, laid.slot]
+            flat = states[laid.line, laid.slot]
             if patches is None:
                 patches = segment_mean(flat, laid.patch, laid.patches)
             patches = patches + layer.pooling(patches, flat, laid.patch)

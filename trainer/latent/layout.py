@@ -2,7 +2,8 @@
 
 Every text token, marker and patch is one *global position*, in the order of the sequence. A
 position of speech belongs to the global position of its patch. Speech is also laid side by side
-without what stands between (*slots*), so that encoder and decoder pay for speech alone.
+without what stands between (*slots*), a row for each pack that has any, so that encoder and
+decoder pay for speech alone.
 """
 
 import dataclasses
@@ -27,13 +28,15 @@ class Layout:
     globals: int  # global positions of the longest pack, rounded up
     global_piece: torch.Tensor  # [packs, globals]; -1: nothing there
     global_place: torch.Tensor  # [packs, globals]: inside its piece, from 0
+    heard: torch.Tensor  # [rows]: packs that have speech, or the first where none has
     row: torch.Tensor  # [speech]: pack of each position of speech, in order
+    line: torch.Tensor  # [speech]: its place in `heard`
     column: torch.Tensor  # [speech]: its position
     slot: torch.Tensor  # [speech]: its slot
     slots: int  # of the pack with most speech
-    slot_piece: torch.Tensor  # [packs, slots]; `APART`: nothing there
-    slot_place: torch.Tensor  # [packs, slots]: its place in the piece
-    reach: torch.Tensor  # [packs, slots]: the last global position that it may look at
+    slot_piece: torch.Tensor  # [rows, slots]; `APART`: nothing there
+    slot_place: torch.Tensor  # [rows, slots]: its place in the piece
+    reach: torch.Tensor  # [rows, slots]: the last global position that it may look at
     patch: torch.Tensor  # [speech]: number of its patch over all packs
     patch_row: torch.Tensor  # [patches]: pack of each patch
     patch_owner: torch.Tensor  # [patches]: its global position
@@ -73,14 +76,18 @@ def layout(given: Inputs, size: int, multiple: int = 1) -> Layout:
     rank = spoken.long().cumsum(1) - 1
     slots = max(int(rank.max()) + 1, 1)
     slot = rank[row, column]
-    slot_piece = torch.full((given.packs, slots), APART, device=row.device)
-    slot_piece[row, slot] = given.piece[row, column]
+    some = spoken.any(1)
+    some[0] |= ~some.any()
+    heard = some.nonzero()[:, 0]
+    line = (some.long().cumsum(0) - 1)[row]
+    slot_piece = torch.full((len(heard), slots), APART, device=row.device)
+    slot_piece[line, slot] = given.piece[row, column]
     slot_place = torch.zeros_like(slot_piece)
-    slot_place[row, slot] = given.place[row, column]
+    slot_place[line, slot] = given.place[row, column]
     # a patch may be looked at from where it is known to be whole; before, only what precedes it
     known = (flags & WHOLE > 0)[row, column].long()
     reach = torch.zeros_like(slot_piece)
-    reach[row, slot] = (owner[row, column] - 1 + known).clamp(min=0)
+    reach[line, slot] = (owner[row, column] - 1 + known).clamp(min=0)
     begins = (flags & BEGINS > 0)[row, column]
     return Layout(
         owner=owner.clamp(min=0),
@@ -89,7 +96,9 @@ def layout(given: Inputs, size: int, multiple: int = 1) -> Layout:
         globals=count,
         global_piece=piece,
         global_place=place,
+        heard=heard,
         row=row,
+        line=line,
         column=column,
         slot=slot,
         slots=slots,

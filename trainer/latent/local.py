@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from trainer.attention import Attention
+from trainer.attention import Attention, runs
 from trainer.model import Norm, SwiGLU
 from trainer.model_settings import ModelSettings
 from trainer.rotary import rotate
 
 Turn = tuple[torch.Tensor, torch.Tensor]
+Window = torch.Tensor | list[int]  # a mask, or lengths of runs that are each seen whole
 
 
 def local_settings(settings: ModelSettings) -> ModelSettings:
@@ -67,11 +68,23 @@ def window_mask(piece: torch.Tensor, window: int) -> torch.Tensor:
     return sees.flatten(0, 1)[:, None]
 
 
+def window_of(piece: torch.Tensor, window: int, dense: bool) -> Window:
+    """What slots see of pieces [packs, slots]: a mask, or, unless it must be `dense`, the runs of
+    pieces where none is longer than the window."""
+    if not dense:
+        lengths = runs(piece)
+        if max(lengths) <= window:
+            return lengths
+    return window_mask(piece, window)
+
+
 class WindowAttention(Attention):
     """`Attention` where a slot sees the last few slots of its piece."""
 
-    def forward(self, x: torch.Tensor, turn: Turn, mask: torch.Tensor) -> torch.Tensor:
-        """`x` [packs, slots, width]; `mask` of `window_mask`."""
+    def forward(self, x: torch.Tensor, turn: Turn, mask: Window) -> torch.Tensor:
+        """`x` [packs, slots, width]; `mask` of `window_of`."""
+        if isinstance(mask, list):
+            return super().forward(x, turn, mask)
         packs, slots, _ = x.shape
         query = rotate(self._split(self.query(x), self.heads), *turn)
         key = rotate(self._split(self.key(x), self.heads), *turn)
@@ -113,7 +126,7 @@ class WindowBlock(nn.Module):
         self.feed_norm = Norm(width, settings.norm_eps)
         self.feed = SwiGLU(width, hidden)
 
-    def forward(self, x: torch.Tensor, turn: Turn, mask: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, turn: Turn, mask: Window) -> torch.Tensor:
         x = x + self.attention(self.attention_norm(x), turn, mask)
         found: torch.Tensor = x + self.feed(self.feed_norm(x))
         return found

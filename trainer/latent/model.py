@@ -14,7 +14,7 @@ import torch
 from trainer.latent.decoder import PatchDecoder
 from trainer.latent.encoder import EncoderLayer, PatchEncoder
 from trainer.latent.layout import Layout, layout
-from trainer.latent.local import decoder_depth, local_settings, window_mask
+from trainer.latent.local import decoder_depth, local_settings, window_of
 from trainer.model import Decoder
 from trainer.model_settings import ModelSettings
 from trainer.pack import Vocabulary
@@ -43,15 +43,16 @@ class LatentDecoder(Decoder):
         assert latent is not None
         laid = layout(given, latent.size, STEP if given.ids.is_cuda else 1)
         x = self.embedded(given)
-        speech = x.new_zeros(given.packs, laid.slots, x.shape[-1])
-        speech[laid.row, laid.slot] = x[laid.row, laid.column]
+        dense = given.ids.is_cuda or torch.compiler.is_compiling()
+        speech = x.new_zeros(len(laid.heard), laid.slots, x.shape[-1])
+        speech[laid.line, laid.slot] = x[laid.row, laid.column]
         turn = angles(laid.slot_place, frequencies(self.local, x.device))
-        window = window_mask(laid.slot_piece, latent.window)
+        window = window_of(laid.slot_piece, latent.window, dense)
         patches, states = self.encoder(speech, turn, window, laid)
         answers = self._answers(x, patches, laid)
-        spoken = self.decoder(states, answers, turn, window, laid)
+        spoken = self.decoder(states, answers[laid.heard], turn, window, laid, dense)
         found = answers.gather(1, laid.owner[..., None].expand(-1, -1, answers.shape[-1]))
-        found[laid.row, laid.column] = spoken[laid.row, laid.slot].to(found.dtype)
+        found[laid.row, laid.column] = spoken[laid.line, laid.slot].to(found.dtype)
         if not laid.speech:  # every weight has a gradient on every rank
             found = found + 0.0 * (spoken.sum() + self._idle(speech).sum())
         return found

@@ -6,8 +6,9 @@ import torch.nn.functional as F
 
 from tests.trainer.latent.made_patches import FRAMES, UNITS, pack_of
 from trainer.latent.encoder import Pooling, segment_mean, segment_softmax
-from trainer.latent.local import WindowAttention, window_mask
-from trainer.latent.model import decoder_of
+from trainer.latent.layout import layout
+from trainer.latent.local import WindowAttention, window_mask, window_of
+from trainer.latent.model import LatentDecoder, decoder_of
 from trainer.latent.settings import LatentSettings
 from trainer.model_settings import ModelSettings
 from trainer.pack import Batch, Vocabulary
@@ -41,6 +42,29 @@ def test_a_window_in_blocks_is_a_band_of_the_whole(slots: int, window: int) -> N
     heard = F.scaled_dot_product_attention(query, key, value, attn_mask=band[:, None])
     expected = attention.out(heard.transpose(1, 2).flatten(2))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("window", [3, 64])
+def test_piece_by_piece_is_what_masks_give(window: int) -> None:
+    """What a CPU does and what a GPU does."""
+    latent = LatentSettings(size=3, width=24, heads=2, window=window, decoder_depth=2)
+    settings = ModelSettings(depth=2, width=32, heads=2, initial_std=0.3, latent=latent)
+    model = decoder_of(settings, UNITS, seed=1)
+    assert isinstance(model, LatentDecoder)
+    rows = ["dSsssssTttedSsssse", "dTttttte", "dSssdSscssTtSsssssssse..", "dTtte"]
+    given = inputs(Batch(step=0, packs=tuple(pack_of(r, number=n) for n, r in enumerate(rows))))
+    laid = layout(given, 3)
+    assert laid.heard.tolist() == [0, 2]
+    chance = torch.Generator().manual_seed(0)
+    states = torch.randn(2, laid.slots, 24, generator=chance)
+    answers = torch.randn(2, laid.globals, 32, generator=chance)
+    turn = angles(laid.slot_place, frequencies(model.local))
+    found = []
+    for dense in (True, False):
+        seen = window_of(laid.slot_piece, window, dense)
+        assert isinstance(seen, list) == (not dense and window == 64)
+        found.append(model.decoder(states, answers, turn, seen, laid, dense)[laid.line, laid.slot])
+    torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=0)
 
 
 def test_segments_are_softmaxed_and_averaged_apart() -> None:
