@@ -49,7 +49,7 @@ class Child:
         self.last_words = self.process.stderr.fileno()
         os.set_blocking(self.answers, False)
         os.set_blocking(self.last_words, False)
-        _widen(self.answers)
+        widen(self.answers)
         self._poll = select.poll()
         self._poll.register(self.answers, select.POLLIN)
         self.waited = 0.0  # seconds spent waiting for the child since the last question
@@ -128,7 +128,7 @@ def _environment() -> dict[str, str]:
     return {"PYTHONPATH": root, "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", **one, **plain}
 
 
-def _widen(descriptor: int) -> None:
+def widen(descriptor: int) -> None:
     """Ask for a larger pipe: fewer switches between the processes. Refusal does no harm."""
     try:
         fcntl.fcntl(descriptor, _F_SETPIPE_SZ, _PIPE_BYTES)

@@ -28,6 +28,7 @@ _SYNCHRONOUS, _UTF8, _CHARACTERS = 2, 1, 1
 _RATE, _PITCH = 1, 3
 _IPA = 0x02
 _DONT_EXIT, _BLOCK_MS = 0x8000, 400  # the library must not end us; how much it gives at once
+_FRAME = 1 << 18  # bytes of samples sent at once: 6 s, so that few switches of process are needed
 _MOST = 64 << 20  # bytes of one question: a guard against a broken pipe, no limit in practice
 
 NORMAL_SPEED, NORMAL_PITCH = 175, 50  # words a minute; of 99
@@ -121,6 +122,7 @@ class Library:
         if not self._choose(question["voice"]):
             return _tell(b"J", {"refused": "espeak-ng does not take this voice"})
         self._left: int = question["most"]
+        self._samples = bytearray()
         self._marks: list[tuple[int, int, int]] = []
         self._ends: list[int] = []
         speed = round(NORMAL_SPEED * question["speed"])
@@ -131,6 +133,7 @@ class Library:
         size = ctypes.c_size_t(len(data))
         self._espeak.espeak_Synth(data, size, 0, _CHARACTERS, 0, _UTF8, None, None)
         self._espeak.espeak_Synchronize()
+        self._flush()
         return _tell(b"J", {"marks": self._marks, "ends": self._ends, "cut": self._left < 0})
 
     def _heard(self, wave: Any, count: int, events: Any) -> int:
@@ -146,8 +149,15 @@ class Library:
             self._left -= count
             if self._left < 0:
                 return 1  # stop: more was said than is wanted
-            _send(b"P", ctypes.string_at(wave, 2 * count))
+            self._samples += ctypes.string_at(wave, 2 * count)
+            if len(self._samples) >= _FRAME:
+                self._flush()
         return 0
+
+    def _flush(self) -> None:
+        if self._samples:
+            _send(b"P", self._samples)
+            self._samples = bytearray()
 
     def phonemes(self, question: dict[str, Any]) -> None:
         """IPA, clause by clause, each with the mark that ended it."""
@@ -166,7 +176,7 @@ class Library:
         return _tell(b"J", {"clauses": clauses})
 
 
-def _send(kind: bytes, data: bytes) -> None:
+def _send(kind: bytes, data: bytes | bytearray) -> None:
     view = memoryview(struct.pack("<cI", kind, len(data)) + data)
     while view:
         view = view[os.write(1, view) :]

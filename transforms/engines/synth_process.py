@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import transforms
+from transforms.door_process import widen
 from transforms.engines.synth_contract import Unspoken
 
 _SLACK = 5.0  # seconds beyond the processor time that a call has, on a busy machine
@@ -64,6 +65,7 @@ class SpeakingProcess:
         self.starts += 1
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)
+        widen(self._process.stdout.fileno())
         self._poll = select.poll()
         self._poll.register(self._process.stdout.fileno(), select.POLLIN)
 

@@ -46,7 +46,9 @@ def loudness(wave: Wave, rate: int) -> float | None:
         return None
     short = len(wave) < 4 * size
     whole = -(-len(wave) // size) if short else round(len(wave) / size)
-    padded = np.pad(wave, (0, max(0, whole * size - len(wave))))[: whole * size]
+    padded = wave[: whole * size]
+    if len(padded) < whole * size:
+        padded = np.pad(wave, (0, whole * size - len(wave)))
     spectra = scipy.fft.rfft(padded.reshape(-1, size), axis=1)
     energies = (spectra.real**2 + spectra.imag**2) @ _weights(rate)
     if short:
@@ -68,7 +70,7 @@ def _power(lufs: float) -> float:
 def gain(wave: Wave, rate: int, target: float) -> float:
     """The factor that brings a sound to `target` LUFS, or as near as its peak allows."""
     found = loudness(wave, rate)
-    peak = float(np.abs(wave).max(initial=0.0))
+    peak = max(float(wave.max(initial=0.0)), -float(wave.min(initial=0.0)))
     if found is None or peak == 0:
         return 1.0
     return min(float(10 ** ((target - found) / 20)), CEILING / peak)
@@ -76,5 +78,6 @@ def gain(wave: Wave, rate: int, target: float) -> float:
 
 def pcm16(wave: Wave) -> npt.NDArray[np.int16]:
     """Samples in -1..1 as PCM16."""
-    out: npt.NDArray[np.int16] = np.clip(np.rint(wave * 32767), -32768, 32767).astype(np.int16)
+    scaled = np.rint(wave * np.float32(32767))
+    out: npt.NDArray[np.int16] = np.clip(scaled, -32768, 32767, out=scaled).astype(np.int16)
     return out

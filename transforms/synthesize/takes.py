@@ -5,6 +5,7 @@ silence, so that no join clicks. What has no sound, or far too much of it for it
 """
 
 import dataclasses
+import functools
 from typing import Protocol
 
 import numpy as np
@@ -89,18 +90,18 @@ def take(
         source_rate = answer.rate
         if at + len(answer.pcm) / answer.rate > settings.max_seconds:
             return _too_long(at + len(answer.pcm) / answer.rate, settings.max_seconds, "s")
-        wave, cut, speech = _trimmed(
-            _resampled(answer.pcm, answer.rate, settings.rate), settings.rate
-        )
-        loud += speech
-        if not len(wave):
+        spoken, cut, speech = _trimmed(answer.pcm, answer.rate)
+        if not len(spoken):
             continue
+        wave = _resampled(spoken, answer.rate, settings.rate)
+        loud += speech
         if parts:
             parts.append(np.zeros(round(settings.join_pause * settings.rate), np.float32))
             at += len(parts[-1]) / settings.rate
         length = len(wave) / settings.rate
         marks += [_moved(mark, start, at - cut, at, at + length) for mark in answer.marks]
-        parts.append(_faded(wave, settings.rate))
+        _fade(wave, settings.rate)
+        parts.append(wave)
         at += length
     if not parts:
         return Refusal(reason="silent", detail=f"nothing is heard of {_shown(said)}")
@@ -158,28 +159,32 @@ def _resampled(pcm: Pcm16, rate: int, wanted: int) -> levels.Wave:
     return out
 
 
-def _trimmed(wave: levels.Wave, rate: int) -> tuple[levels.Wave, float, float]:
+def _trimmed(pcm: Pcm16, rate: int) -> tuple[Pcm16, float, float]:
     """Without its silent ends; how many seconds were cut off the first one, and how many of what
     is left are no silence, in frames of 10 ms (what is less than one at the end counts not)."""
     size, edge = round(_FRAME * rate), round(EDGE * rate)
-    framed = wave[: len(wave) // size * size].reshape(-1, size)
-    peaks = np.maximum(framed.max(axis=1), -framed.min(axis=1)) if len(framed) else framed[:, 0]
-    loud = np.flatnonzero(peaks > max(_NOTHING, _QUIET * float(peaks.max(initial=0.0))))
+    framed = pcm[: len(pcm) // size * size].reshape(-1, size)
+    peaks = np.maximum(framed.max(axis=1), -framed.min(axis=1).astype(np.int32))
+    loud = np.flatnonzero(peaks > max(_NOTHING * 32767, _QUIET * float(peaks.max(initial=0))))
     if not len(loud):
-        return wave[:0], 0.0, 0.0
+        return pcm[:0], 0.0, 0.0
     first = max(0, int(loud[0]) * size - edge)
-    last = min(len(wave), (int(loud[-1]) + 1) * size + edge)
-    return wave[first:last], first / rate, len(loud) * _FRAME
+    last = min(len(pcm), (int(loud[-1]) + 1) * size + edge)
+    return pcm[first:last], first / rate, len(loud) * _FRAME
 
 
-def _faded(wave: levels.Wave, rate: int) -> levels.Wave:
-    """From and to nothing, at both ends."""
+def _fade(wave: levels.Wave, rate: int) -> None:
+    """From and to nothing, at both ends; in place."""
     size = min(round(FADE * rate), len(wave) // 2)
-    ramp = np.sin(np.linspace(0, np.pi / 2, size, endpoint=False, dtype=np.float32)) ** 2
-    out = wave.copy()
-    out[:size] *= ramp
-    out[len(out) - size :] *= ramp[::-1]
-    return out
+    ramp = _ramp(size)
+    wave[:size] *= ramp
+    wave[len(wave) - size :] *= ramp[::-1]
+
+
+@functools.lru_cache(maxsize=64)
+def _ramp(size: int) -> levels.Wave:
+    ramp: levels.Wave = np.sin(np.linspace(0, np.pi / 2, size, endpoint=False)) ** 2
+    return ramp.astype(np.float32)
 
 
 def _moved(mark: Mark, place: int, by: float, first: float, last: float) -> Mark:
