@@ -1,10 +1,12 @@
 """IsoFLOP curves: at one budget, loss over size has a lowest point (Hoffmann et al., 2022, approach
 2; arXiv 2203.15556).
 
-A parabola in the logarithm of the size is fitted to each budget's runs. Its lowest point counts
-only where the runs enclose it: where the best of them is the smallest or the largest, or the curve
-does not bend up, the answer is that it was not found, on which side, and nothing else. Through the
-optima of three and more budgets goes a power law, which is said to hold inside their range.
+A parabola in the logarithm of the size is fitted to each budget's runs, those within a factor of 8
+of the best: far from it a valley is no parabola, for the largest models take a few steps only. Its
+lowest point counts only where the runs enclose it: where the best of them is the smallest or the
+largest, or the curve does not bend up, the answer is that it was not found, on which side, and
+nothing else. Through the optima of three and more budgets goes a power law, which is said to hold
+inside their range.
 """
 
 import dataclasses
@@ -19,6 +21,7 @@ from trainer.budget.intervals import Interval, percentiles
 from trainer.budget.points import Point
 
 LEAST_SIZES = 4  # a parabola has three numbers; its scatter needs one more
+WINDOW = math.log(8)  # sizes that far from the best are in the fit (ours)
 LEAST_BUDGETS = 3  # of a power law, for the same reason
 
 Floats = npt.NDArray[np.float64]
@@ -36,7 +39,8 @@ class Valley:
     side: float  # where it may lie: -inf below the sizes, inf above, nan anywhere, 0 found
     coefficients: tuple[float, float, float]  # of (x - centre)^2, (x - centre), 1; x = ln size
     centre: float
-    points: tuple[Point, ...]
+    points: tuple[Point, ...]  # of the fit
+    beyond: tuple[Point, ...] = ()  # too far from the best to be in it
 
     def at(self, size: float) -> float:
         """The fitted loss of a size."""
@@ -113,8 +117,9 @@ def _size(one: Valley) -> float:
 
 
 def _valley(
-    budget: float, points: tuple[Point, ...], resamples: int, level: float, chance: Any
+    budget: float, runs: tuple[Point, ...], resamples: int, level: float, chance: Any
 ) -> Valley:
+    points, beyond = _near(runs)
     x = np.log([one.parameters for one in points])
     y = np.array([one.loss for one in points])
     centre = float(x.mean())
@@ -125,7 +130,7 @@ def _valley(
         flat = (0.0, 0.0, float(y.mean()))
         return Valley(
             budget=budget, size=None, loss=None, interval=few, why=why, side=math.nan,
-            coefficients=flat, centre=centre, points=points,
+            coefficients=flat, centre=centre, points=points, beyond=beyond,
         )  # fmt: skip
     a, b, c = (float(one) for one in np.polyfit(x - centre, y, 2))
     where = lowest(x, y, centre, (a, b, c))
@@ -140,9 +145,28 @@ def _valley(
         coefficients=(a, b, c),
         centre=centre,
         points=points,
+        beyond=beyond,
     )
     optima = _resampled(one, resamples, chance)
     return dataclasses.replace(one, interval=percentiles(optima.tolist(), level))
+
+
+def _near(runs: tuple[Point, ...]) -> tuple[tuple[Point, ...], tuple[Point, ...]]:
+    """The runs that a parabola is fitted to, and the rest: sizes within `WINDOW` of the best one,
+    at least four of them, its neighbours always."""
+    sizes = sorted({one.parameters for one in runs})
+    means = {
+        size: math.fsum(one.loss for one in runs if one.parameters == size)
+        / sum(one.parameters == size for one in runs)
+        for size in sizes
+    }
+    best = min(sizes, key=lambda size: means[size])
+    place = sizes.index(best)
+    nearest = sorted(sizes, key=lambda size: (abs(math.log(size / best)), size))
+    chosen = {size for size in sizes if abs(math.log(size / best)) <= WINDOW}
+    chosen |= {*nearest[:LEAST_SIZES], *sizes[max(place - 1, 0) : place + 2]}
+    inside = tuple(one for one in runs if one.parameters in chosen)
+    return inside, tuple(one for one in runs if one.parameters not in chosen)
 
 
 def lowest(x: Floats, y: Floats, centre: float, fitted: tuple[float, float, float]) -> float:

@@ -51,7 +51,7 @@ class Axes:
 
 def curves(valleys: Sequence[Valley]) -> str:
     """Loss over size at each budget: runs, the fitted parabola, and the optimum where one is."""
-    points = [point for one in valleys for point in one.points]
+    points = [point for one in valleys for point in (*one.points, *one.beyond)]
     axes = Axes([p.parameters for p in points], [p.loss for p in points])
     parts = list(axes.frame("parameters", "held-out loss (nats)"))
     for place, one in enumerate(valleys):
@@ -62,7 +62,8 @@ def curves(valleys: Sequence[Valley]) -> str:
                 sizes[0] * (sizes[-1] / sizes[0]) ** (step / STEPS) for step in range(STEPS + 1)
             ]
             parts.append(_path([axes.at(n, one.at(n)) for n in drawn], colour, dash))
-        parts += [_dot(*axes.at(point.parameters, point.loss), colour) for point in one.points]
+        for point in (*one.points, *one.beyond):
+            parts.append(_dot(*axes.at(point.parameters, point.loss), colour))
         if one.size is not None and one.loss is not None:
             parts.append(_mark(*axes.at(one.size, one.loss), colour))
         told = "" if one.size is not None else ", not found"

@@ -116,6 +116,16 @@ def test_an_optimum_at_the_edge_is_not_found(parts: tuple[float, ...], side: str
     assert power_law(found) is None
 
 
+def test_runs_far_from_the_best_are_left_out_of_its_parabola() -> None:
+    points = made_points(budgets=(1e19,), noise=NOISE)
+    n = points[3].parameters
+    wild = dataclasses.replace(points[0], parameters=n * 20, loss=points[0].loss + 3)
+    (plain,), (found,) = valleys(points, resamples=20), valleys([*points, wild], resamples=20)
+    assert found.size == plain.size and found.beyond == (wild,)
+    few = made_points(budgets=(1e19,), sizes=(0.02, 0.2, 1, 6, 40))
+    assert len(valleys(few, resamples=20)[0].points) >= 4
+
+
 def test_few_sizes_and_curves_that_do_not_bend_up_are_not_found() -> None:
     few = valleys(made_points(sizes=(0.5, 1, 2)), resamples=10)
     assert all(one.size is None and "3 sizes" in one.why for one in few)
