@@ -33,7 +33,7 @@ from transforms.step import Phase, RecordStep, Scope
 
 Domains = Annotated[tuple[str, ...], Field(strict=False)] | str
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
-JUDGED = 20_000  # characters by which the language is told
+JUDGED = 5_000  # characters by which the language is told
 
 
 class Extracting:
