@@ -1,5 +1,6 @@
 """Generated text through the whole pipeline: its cost, its cache, and what is held out."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.__main__ import parser as pipeline_parser
+from pipeline.commands import questions
 from pipeline.held_out_questions import held_out_questions, pages_by_split
 from pipeline.pointers import read_pointers
 from pipeline.purge import Gone, planned, purge
@@ -18,6 +21,7 @@ from schemas.store import Store, StoreError
 from tests.generate.endpoint import Answers, Mock, Reply, data_of, said
 from tests.laws.runs import Ran
 from tests.synthesize import runs
+from trainer.__main__ import main as train
 from transforms.engines.models import ModelError
 from transforms.step import registry
 from transforms.synthesize.spoken_form import spoken_form
@@ -148,6 +152,7 @@ def test_what_was_written_about_a_page_goes_with_it(serve: Any, tmp_path: Path) 
     assert left == set(of_page) - {page}
 
 
+@pytest.mark.slow
 def test_whatever_an_endpoint_does_no_page_is_lost(serve: Any, tmp_path: Path) -> None:
     """Each page has another fate, by its number; some give orders, which the endpoint obeys."""
     faults = {
@@ -231,3 +236,41 @@ def test_held_out_pages_are_asked_about_and_never_trained_on(tmp_path: Path) -> 
         held_out_questions(store, pointer, split="train", known=KNOWN)
     with pytest.raises(StoreError, match="those that have: quest"):
         held_out_questions(store, pointer, stream="krist", known=KNOWN)
+
+
+REAL = """name: real
+seed: 5
+shards: {hours: 0.01}
+streams:
+  quest:
+    - crawl
+    - extract: {min_characters: 20}
+    - question
+    - chunk
+    - speak
+    - text_rate
+    - split: {train: 0.5, valid: 0.2, test: 0.3}
+    - interleave
+"""
+
+
+@pytest.mark.slow
+def test_the_command_writes_a_table_that_becomes_a_spoken_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("espeakng_loader")
+    data, out = pages(tmp_path / "pages", 14), tmp_path / "out"
+    runs.curate(data, out, resolve(parse(REAL, "real.yaml")))
+    table, trained = tmp_path / "quest.jsonl", tmp_path / "trained.txt"
+    given = ["questions", "--out", str(out), "--to", str(table)]
+    arguments = pipeline_parser("questions").parse_args(
+        [*given, "--training-pages-to", str(trained)]
+    )
+    assert questions.run(arguments) == 0
+    said_so = capsys.readouterr().out
+    rows = [json.loads(line) for line in table.read_text().splitlines()]
+    assert f"{len(rows)} questions" in said_so and len(rows) > 1
+    assert not {row["page"] for row in rows} & set(trained.read_text().split())
+    assert questions.run(arguments) == 2  # nothing is written over
+    text = ["questions", "--table", str(table), "--out", str(tmp_path / "written")]
+    assert train([*text, "--distractors", "1", "--training-pages", str(trained)]) == 0
