@@ -1,9 +1,14 @@
 """Pages for tests, in our own words: sentences that differ, so that nothing is taken for a copy."""
 
 import hashlib
+import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from schemas.pages import Page
 from schemas.records import Drop, Recording
@@ -88,3 +93,18 @@ def only_drop(found: list[Page | Drop]) -> Drop:
     (drop,) = found
     assert isinstance(drop, Drop), drop
     return drop
+
+
+def row_table(suffix: str, count: int) -> bytes:
+    """So many paragraphs as a file of this kind."""
+    texts = [paragraph(number) for number in range(count)]
+    if suffix == "jsonl":
+        rows = [json.dumps({"text": one, "id": place}) for place, one in enumerate(texts)]
+        return "".join(f"{row}\n" for row in rows).encode()
+    if suffix == "csv":
+        return ("id,text\n" + "".join(f'{n},"{one}"\n' for n, one in enumerate(texts))).encode()
+    if suffix == "parquet":
+        file = io.BytesIO()
+        pq.write_table(pa.table({"text": texts}), file, row_group_size=3)
+        return file.getvalue()
+    return "\n\n".join(["# The markets", *texts, "- one\n- two"]).encode()
