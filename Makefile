@@ -52,19 +52,21 @@ export PIP_NO_INPUT := 1
 # Also pins what pip builds wheels with.
 export PIP_CONSTRAINT := constraints.txt
 
-.PHONY: help setup curate plan train ablate evalset test check format fuzz bench reference clean
+.PHONY: help setup curate plan train ablate evalset test check format fuzz bench reference clean \
+  engines test-flink
 
 help:
 	@printf '%s\n' \
 	  'make curate DATA=samples      raw audio -> shards in out/, by recipes/offline.yaml' \
 	  '     DATA=   a folder, a glob in quotes, or a table (.csv .jsonl .parquet)' \
-	  '     RECIPE= OUT= RUNNER=direct ARGS="--limit 1h --set filter.min_snr_db=10"' \
+	  '     RECIPE= OUT= RUNNER=direct|flink|dataflow|prism ARGS="--limit 1h --set filter.min_snr_db=10"' \
 	  'make plan DATA=samples        what a run would do; writes nothing' \
 	  'make train SHARDS=out         train on what was curated, in out-train/; again: goes on with it' \
 	  '     CONFIG=smoke (a name or a .yaml)  OUT=out-train  ARGS="--set optimizer.lr=1e-3"' \
 	  'make ablate ABLATION=file.yaml  run a study of data decisions; again: goes on with it' \
 	  'make evalset TEXT=quest.jsonl  speak a text evaluation set; ENGINE=espeak-ng OUT=evalset' \
 	  'make test [TESTS=path]        the tests; no network, nothing from the system' \
+	  'make test-flink               a Flink cluster of this machine (Java; see docs/running.md)' \
 	  'make check                    ruff, ruff format, mypy' \
 	  'make fuzz [FUZZ_ITEMS=10000]  hostile media through the decoder' \
 	  'make bench                    the measurements of benchmarks/RESULTS.md' \
@@ -162,6 +164,13 @@ evalset: $(if $(strip $(TEXT)),$(VENV)/.stamp)
 
 test: $(VENV)/.stamp
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m '$(NOT_IN_TEST)' $(TESTS) </dev/null
+
+# What tests of other engines need and this repository does not hold: says what cannot be had.
+engines: $(VENV)/.stamp
+	@$(BIN)/python -m tests.runners.engines
+
+test-flink: engines
+	@$(BIN)/python -m pytest -q -rs -m flink $(TESTS) </dev/null
 
 check: $(VENV)/.stamp
 	@$(BIN)/ruff check .

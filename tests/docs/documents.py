@@ -30,6 +30,7 @@ RUN = (
     "docs/security.md",
     "docs/decisions.md",
     "docs/licences.md",
+    "docs/running.md",
     "docs/training.md",
 )
 LANGUAGES = {"sh", "python", "yaml", "csv", "json", "text"}
