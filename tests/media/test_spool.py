@@ -212,3 +212,28 @@ def test_an_hour_is_held_on_disk_not_in_memory(tmp_path: Path) -> None:
             assert np.array_equal(stored.read(0, n * 60 * RATE, (n + 1) * 60 * RATE), minute)
         assert psutil.Process().memory_info().rss - before < 20 << 20
         assert len(tar.fetched) == 60
+
+
+def test_a_spool_is_laid_anew_from_what_is_read_of_it(tmp_path: Path) -> None:
+    pcm = noise(3, 1000)
+    with FileSpool(tmp_path, RATE, 1 << 20) as spool:
+        spool.append(0, pcm)
+        spool.append(1, pcm[:10])
+        with spool.relaid() as fresh:
+            fresh.append(0, spool.read(0, 500, 1000))
+            fresh.append(0, spool.read(0, 0, 100))
+            assert spool.length(0) == 1000
+        assert spool.channels() == [0]
+        assert np.array_equal(spool.read(0, 0, 600), np.concatenate([pcm[500:], pcm[:100]]))
+        spool.append(0, pcm[:1])
+        assert spool.length(0) == 601
+
+
+def test_a_spool_stays_as_it_was_where_laying_it_anew_fails(tmp_path: Path) -> None:
+    pcm = noise(3, 1000)
+    with FileSpool(tmp_path, RATE, 2100) as spool:
+        spool.append(0, pcm)
+        with pytest.raises(ScratchFull), spool.relaid() as fresh:
+            fresh.append(0, pcm)
+            fresh.append(0, pcm)
+        assert np.array_equal(spool.read(0, 0, 1000), pcm)

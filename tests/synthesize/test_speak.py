@@ -21,6 +21,7 @@ from tests.synthesize.spoken import (
     tone,
     utterances,
 )
+from transforms.engines.models import ModelError
 from transforms.engines.synth_contract import Sound, Unspoken
 from transforms.synthesize.speak import Speak
 from transforms.synthesize.takes import FADE
@@ -355,7 +356,7 @@ def test_accents_are_drawn_alike_and_weights_count(stage, tmp_path):
     ],
 )
 def test_a_voice_that_is_missing_is_said_before_work(settings, wrong):
-    with pytest.raises(ValueError, match=wrong):
+    with pytest.raises(ModelError, match=wrong):
         Speak(**settings).fingerprint()
 
 

@@ -293,3 +293,27 @@ def test_pocketsphinx_understands_flite(tmp_path):
     assert not drops
     assert {clip.speaker for clip in kept} == {"flite/slt"}
     assert np.mean([clip.disagreement for clip in kept]) < 0.3
+
+
+def resolved(steps: str):
+    from pipeline.recipe import resolve
+    from schemas.settings import parse
+
+    text = f"name: said\nseed: 5\nstreams:\n  krist: [crawl, extract, chunk, {steps}, interleave]\n"
+    return resolve(parse(text, "said.yaml"))
+
+
+def test_a_recipe_binds_verify_to_its_speak():
+    from pipeline.recipe import from_canonical
+
+    made = resolved("speak: {loudness: -20.0}, verify: {share: 0.5}")
+    _, speak, listen = made.steps("krist", "synthesize")
+    assert listen.speaking == speak
+    again = from_canonical(made.canonical())
+    assert again.steps("krist", "synthesize") == made.steps("krist", "synthesize")
+
+
+def test_what_is_spoken_again_is_never_left_out_of_a_room():
+    with pytest.raises(ValueError, match="augment"):
+        resolved("speak, augment, verify")
+    assert resolved("speak, verify, augment")

@@ -81,11 +81,15 @@ def chosen(
     for pattern in patterns:
         fitting = [voice for voice in listed if fnmatch.fnmatchcase(voice.name, pattern)]
         if not fitting:
-            raise ValueError(f"no voice of the engine fits {pattern!r}{_some(listed)}")
+            raise ValueError(
+                f"speak.voices: no voice of the engine fits {pattern!r}{_some(listed)}"
+            )
         found += fitting
     for accent in accents:
         if not any(voice.accent == accent for voice in found):
-            raise ValueError(f"no voice that may be drawn has the accent {accent!r}{_some(found)}")
+            raise ValueError(
+                f"speak.accents: no voice that may be drawn has the accent {accent!r}{_some(found)}"
+            )
     kept = {v.name: v for v in found if not accents or v.accent in accents}
     return tuple(kept[name] for name in sorted(kept))
 

@@ -2,8 +2,8 @@
 
 Integrated loudness as in ITU-R BS.1770-4 (K-weighting, blocks of 0.4 s, both gates), but with the
 weighting taken in the spectrum of blocks of 0.1 s: 0.02 ms per second of audio, against 0.3 ms of
-pyloudnorm's filters, whose coefficients are used; the result is within 0.1 dB of its on speech. A sound
-shorter than a block is one block.
+pyloudnorm's filters, whose coefficients are used; the result is within 0.1 dB of its on speech. A
+sound shorter than a block is one block.
 """
 
 import functools

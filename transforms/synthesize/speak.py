@@ -22,6 +22,7 @@ from schemas.pages import Utterance
 from schemas.records import Clip, Drop, frames
 from transforms.engines import synthesizer
 from transforms.engines.generator import EndpointSettings
+from transforms.engines.models import ModelError
 from transforms.engines.synthesizer import Reading, SynthOptions, SynthSettings
 from transforms.step import AudioSink, Phase, RecordStep, Scope, ScratchFull
 from transforms.synthesize.casting import Ensemble, Part, Stage, chosen
@@ -148,7 +149,7 @@ class Speak(RecordStep):
     def fingerprint(self) -> Any:
         """The engine's own, and the voices that may be drawn: another release may have others.
 
-        Raises `ModelError` where the engine cannot work, `ValueError` for a voice it lacks.
+        Raises `ModelError` where the engine cannot work or lacks a voice.
         """
         found = synthesizer.fingerprint(self.engine, self.settings())
         names = [voice.name for voice in self.ensemble().voices]
@@ -172,13 +173,17 @@ class Speak(RecordStep):
         return SynthSettings(**dict(self.options), endpoint=self.endpoint)
 
     def ensemble(self) -> Ensemble:
-        """The voices that may be drawn. Raises `ValueError` for one that the engine lacks."""
+        """The voices that may be drawn. Raises `ModelError` for one that the engine lacks."""
         family, variant = synthesizer.parse(self.engine)
         listed = family.listed(variant, self.settings())
-        voices = chosen(listed, self.voices, self.accents)
+        try:
+            voices = chosen(listed, self.voices, self.accents)
+        except ValueError as error:
+            raise ModelError(self.engine, str(error)) from error
         known = {voice.name for voice in voices} | {voice.accent for voice in voices}
         if unknown := sorted(set(self.weights) - known):
-            raise ValueError(f"weights names what cannot be drawn: {', '.join(unknown)}")
+            message = f"speak.weights names what cannot be drawn: {', '.join(unknown)}"
+            raise ModelError(self.engine, message)
         return Ensemble(voices=voices, weights=self.weights, speed=self.speed, pitch=self.pitch)
 
     def load(self) -> Stage:
