@@ -12,6 +12,7 @@ from trainer.__main__ import main
 from trainer.evaluation.errors import EvaluationError
 from trainer.evaluation.layout import read_set
 from trainer.evaluation.speaking import speak_set
+from transforms.engines.models import ModelError
 from transforms.synthesize.speak import Speak
 
 pytest.importorskip("espeakng_loader")
@@ -136,7 +137,7 @@ def test_voices_and_languages_that_are_not_there_are_told(tmp_path: Path) -> Non
     source = write(tmp_path / "t.jsonl", ENDINGS)
     with pytest.raises(EvaluationError, match="no voice for 'tlh'"):
         speak_set(source, tmp_path / "set", US, language="tlh")
-    with pytest.raises(EvaluationError, match="no voice of the engine fits"):
+    with pytest.raises(ModelError, match="no voice of the engine fits"):
         speak_set(source, tmp_path / "set", Speak(voices=("nobody",)), language="en")
     shutil.rmtree(tmp_path / "set", ignore_errors=True)
     with pytest.raises(EvaluationError, match="no such file"):

@@ -17,7 +17,6 @@ from trainer.evaluation.items import Item, Side
 from trainer.evaluation.layout import AUDIO, EvalSet, read_items, write_set
 from trainer.evaluation.quest import items_of
 from transforms import flac
-from transforms.engines.models import ModelError
 from transforms.engines.synthesizer import language_of
 from transforms.synthesize.casting import Part, Stage
 from transforms.synthesize.speak import Speak
@@ -57,17 +56,11 @@ def speak_set(
 
     `language`: of the texts (ISO 639-1). `prompts_only`: leave endings as text (S-to-T alone).
     Raises `EvaluationError` for a set that is not sound, and for an item that the engine refuses
-    unless those are skipped; `ModelError` where the engine cannot work. Nothing is left then.
+    unless those are skipped; `ModelError` where the engine or a voice is missing. Nothing is left then.
     """
     texts = [_plain(item) for item in _items(source, distractors, seed)]
     _speakable(texts, source)
-    try:
-        stage = speak.load()
-    except ModelError:
-        raise
-    except ValueError as error:  # a voice that the engine lacks
-        raise EvaluationError(f"{speak.engine}: {error}") from error
-    reader = _Reader(speak, stage, language, seed)
+    reader = _Reader(speak, speak.load(), language, seed)
     done = _Done()
     try:
         audio = reader.read(texts, prompts_only, skip_refused, done)
