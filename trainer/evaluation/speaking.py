@@ -56,7 +56,8 @@ def speak_set(
 
     `language`: of the texts (ISO 639-1). `prompts_only`: leave endings as text (S-to-T alone).
     Raises `EvaluationError` for a set that is not sound, and for an item that the engine refuses
-    unless those are skipped; `ModelError` where the engine or a voice is missing. Nothing is left then.
+    unless those are skipped; `ModelError` where the engine or a voice is missing. Nothing is left
+    behind then.
     """
     texts = [_plain(item) for item in _items(source, distractors, seed)]
     _speakable(texts, source)
