@@ -100,7 +100,10 @@ class SpeechEncoder(nn.Module):
 
 @torch.no_grad()
 def initial_weights(module: nn.Module, seed: int) -> None:
-    """Normal weights of 1 / sqrt(inputs), each drawn by its name; norms 1, biases 0."""
+    """Normal weights of 1 / sqrt(inputs), each drawn by its name; what writes into the residual
+    stream is narrower by sqrt(2 x depth), so that a deep encoder begins as level as a flat one.
+    Norms 1, biases 0."""
+    depth = max(len(one.blocks) for one in module.modules() if isinstance(one, SpeechEncoder))
     for name, weight in module.named_parameters():
         if name.endswith("bias"):
             weight.zero_()
@@ -108,4 +111,6 @@ def initial_weights(module: nn.Module, seed: int) -> None:
             weight.fill_(1)
         else:
             spread = 1 / math.sqrt(weight.shape[-1])
+            if name.endswith(("attention.out.weight", "feed.down.weight")):
+                spread /= math.sqrt(2 * depth)
             weight.copy_(drawn(seed, name, tuple(weight.shape)) * spread)
