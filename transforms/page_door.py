@@ -143,8 +143,8 @@ class PageDoor:
                 self._heard(child, _START_SECONDS)  # the hello
             except ChildLost as lost:
                 raise PageDoorError(
-                    f"the process that reads pages did not start ({lost.detail}); is the extra "
-                    f"`pages` installed, and are {self.memory_mb} MB of address space (memory_mb) "
+                    f"the process that reads pages did not start ({lost.detail}); is "
+                    f"trafilatura installed, and are {self.memory_mb} MB of address space (memory_mb) "
                     "enough?"
                 ) from lost
             self._child, self._served = child, 0

@@ -18,6 +18,8 @@ from tests.extract.made_pages import (
     sentence,
     streamed,
 )
+from transforms.engines.models import ModelError
+from transforms.extract import extract
 from transforms.extract.extract import Extract, Extracting, address
 
 STEP = Extract()
@@ -369,6 +371,12 @@ def test_real_pages_give_their_text(model: Extracting, shared_corpus: Path) -> N
         assert words in page.text, name
         assert "<" not in page.text[:200], name
         assert "function(" not in page.text, name
+
+
+def test_a_library_that_is_missing_is_told_before_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extract, "LIBRARIES", ("trafilatura", "no-such-library"))
+    with pytest.raises(ModelError, match="extract.*no-such-library.*make setup"):
+        Extract().fingerprint()
 
 
 def test_what_changes_the_text_is_in_the_fingerprint(tmp_path: Path) -> None:

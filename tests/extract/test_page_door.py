@@ -173,7 +173,7 @@ def test_a_bug_of_ours_is_no_drop(tmp_path: Path) -> None:
 
 def test_a_child_that_cannot_start_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_door, "_PROGRAM", "transforms.no_such_child")
-    with pytest.raises(PageDoorError, match="extra `pages`"):
+    with pytest.raises(PageDoorError, match="is trafilatura installed"):
         PageDoor().start()
 
 

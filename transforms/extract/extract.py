@@ -23,6 +23,7 @@ from schemas.ids import bytes_digest, digest_of, stream_digest
 from schemas.pages import Page
 from schemas.records import Drop, Recording
 from transforms.engines.language import ENGINES, LanguageEngine
+from transforms.engines.models import ModelError
 from transforms.extract import domains, encoding
 from transforms.extract.judging import Bounds, Refusal, refusal
 from transforms.extract.reading import Asked
@@ -33,6 +34,7 @@ from transforms.step import Phase, RecordStep, Scope
 
 Domains = Annotated[tuple[str, ...], Field(strict=False)] | str
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
+LIBRARIES = ("trafilatura", "lxml", "jusText", "htmldate", "courlan", "markdown-it-py")
 JUDGED = 5_000  # characters by which the language is told
 
 
@@ -202,9 +204,8 @@ class Extract(RecordStep):
     def fingerprint(self) -> Any:
         """Versions of what reads and tells languages, and what the lists of domains hold."""
         folder = Path(self._folder or ".")
-        names = ("trafilatura", "lxml", "jusText", "htmldate", "courlan", "markdown-it-py")
         return {
-            **{name: importlib.metadata.version(name) for name in names},
+            **{name: _version(name) for name in LIBRARIES},
             "language": ENGINES["lid.176"].fingerprint(),
             "allow_domains": domains.fingerprint(self.allow_domains, folder),
             "deny_domains": domains.fingerprint(self.deny_domains, folder),
@@ -329,6 +330,14 @@ class Extract(RecordStep):
             threshold=why.threshold,
             detail=why.detail,
         )
+
+
+def _version(name: str) -> str:
+    """Raises `ModelError` where a library is not installed."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError as missing:
+        raise ModelError("extract", f"needs the Python package {name}: run make setup") from missing
 
 
 def row_id(file: str, index: int) -> str:
