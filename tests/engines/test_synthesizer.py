@@ -267,6 +267,16 @@ def test_too_much_sound_is_cut_off_and_said():
     assert isinstance(after, Sound)
 
 
+def test_a_call_that_takes_too_long_is_ended_and_said():
+    """By its processor time: a busy machine does not change what is dropped."""
+    engine = synthesizer.load("espeak-ng", SynthSettings(timeout_seconds=0.01, max_seconds=50_000))
+    long, after = read(engine, ["word " * 60_000, SENTENCE])
+    engine.close()
+    assert isinstance(long, Unspoken)
+    assert long.reason == "timeout"
+    assert isinstance(after, Sound)
+
+
 def test_no_process_outlives_its_engine():
     engine = synthesizer.load("espeak-ng")
     read(engine, [SENTENCE])
