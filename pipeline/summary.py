@@ -533,7 +533,8 @@ def _totals(result: RunResult, funnel: Sequence[FunnelRow], gathered: _Gathered)
         sources=len(
             {source.id for s in result.streams for source in (*s.census.sources, *s.census.dropped)}
         ),
-        recordings=len({r for s in result.streams for r in s.census.recordings}),
+        recordings=len({r for s in result.streams for r in s.census.recordings if not s.pages}),
+        pages=len({page for s in result.streams if s.pages for page in s.pages.said}),
         recorded_seconds=decoded,
         clips=gathered.kept_items,
         clip_seconds=gathered.kept_seconds,

@@ -270,6 +270,7 @@ class Totals:
     dropped_items: int
     dropped_seconds: float
     speakers: int = 0
+    pages: int = 0  # of the web, each text once
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

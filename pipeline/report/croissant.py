@@ -7,7 +7,7 @@ members, with one record set over their fields. Names come from the summary, not
 import json
 from typing import Any
 
-from pipeline.report import clean
+from pipeline.report import clean, figures
 from pipeline.report.content import RunSummary, ShardRow
 from pipeline.report.page import smoke_notice
 
@@ -89,8 +89,8 @@ def _description(run: RunSummary) -> str:
     t = run.totals
     return (
         f"{t.documents} interleaved speech-text documents with {t.document_seconds / 3600:.3f} "
-        f"hours of speech, curated from {t.recordings} recordings. WebDataset shards of FLAC and "
-        "JSON pairs."
+        f"hours of speech, curated from {t.recordings} recordings"
+        f"{figures.pages(t)}. WebDataset shards of FLAC and JSON pairs."
     )
 
 

@@ -7,7 +7,7 @@ A value that is not nothing never shows as nothing: 0.2 s in a column of hundred
 import math
 
 from pipeline.report import clean
-from pipeline.report.content import Value
+from pipeline.report.content import Totals, Value
 
 DASH = "\u2013"
 TO = f" {DASH} "
@@ -102,3 +102,8 @@ def _fixed(value: float, places: int) -> str:
     if value and float(text.replace(",", "")) == 0:
         return ("<" if value > 0 else f">{MINUS}") + f"{10**-places:.{places}f}"
     return text.replace("-", MINUS)
+
+
+def pages(totals: Totals) -> str:
+    """ " and 12 pages", where a run had any."""
+    return f" and {count(totals.pages)} pages" if totals.pages else ""

@@ -87,6 +87,7 @@ def _head(run: RunSummary, sections: list[tuple[str, str]]) -> Html:
         ("Audio in documents", hours(t.document_seconds), "h"),
         ("Share of audio kept", figures.share(t.document_seconds, t.recorded_seconds), ""),
         ("Recordings", figures.count(t.recordings), f"of {figures.count(t.sources)} sources"),
+        *([("Pages", figures.count(t.pages), "")] if t.pages else []),
         ("Clips kept", figures.count(t.clips), ""),
         ("Documents", figures.count(t.documents), ""),
         ("Speakers", figures.count(t.speakers), ""),
@@ -131,9 +132,10 @@ def smoke_notice(run: RunSummary) -> str | None:
     return (
         f"Smoke-quality text: {figures.count(smoke.items)} clips "
         f"({figures.hours(smoke.seconds, places)}{figures.NARROW}h, "
-        f"{figures.share(smoke.seconds, whole)} of the kept audio) were transcribed by an engine "
-        "that only proves the pipeline runs. Most of its words are wrong: do not train or evaluate "
-        "on this text. Choose another recognizer in the recipe for data that is meant to be used."
+        f"{figures.share(smoke.seconds, whole)} of the kept audio) were transcribed, or written, "
+        "by an engine that only proves the pipeline runs. Most of what it heard is wrong: do not "
+        "train or evaluate on this text. Choose other engines in the recipe for data that is meant "
+        "to be used."
     )
 
 

@@ -19,7 +19,7 @@ def render_funnel(run: RunSummary) -> str:
     places = figures.hour_places(most)
     lines = [
         f"{run.name}: {figures.count(t.recordings)} recordings, "
-        f"{figures.hours(t.recorded_seconds, places)} h in; "
+        f"{figures.hours(t.recorded_seconds, places)} h in{figures.pages(t)}; "
         f"{figures.count(t.documents)} documents, "
         f"{figures.hours(t.document_seconds, places)} h out",
         "",
