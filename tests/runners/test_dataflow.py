@@ -27,6 +27,8 @@ from pipeline.runners.engine import engine_of
 from schemas.store import Store
 from tests.laws import runs
 
+pytestmark = pytest.mark.slow
+
 IMAGE = "images/speechloom-cpu:0.1.0"
 BEAM = f"--project=a-project --region=us-central1 --sdk_container_image={IMAGE}"
 DRY = ("--no_auth", "--dry_run=True")
