@@ -8,7 +8,7 @@ from typing import Any
 from schemas.settings import SettingsError
 from schemas.shard import ShardError
 from trainer import checkpoint
-from trainer.config import Config, differences
+from trainer.config import Config, differences, filled
 from trainer.contrastive.adapter import adapted
 from trainer.distributed import Ranks
 from trainer.encoding import SpeechTokenizer
@@ -126,7 +126,7 @@ def _refuse_changes(saved: Mapping[str, Any], config: Config, now: Opened, path:
     before, facts = saved.get("config"), saved.get("facts")
     if not isinstance(before, dict) or not isinstance(facts, dict):
         raise CheckpointError(f"{path}: its state is not ours: no config")
-    found = differences(before, config.canonical()) + [
+    found = differences(filled(before, str(path)), config.canonical()) + [
         f"{name}: digest {str(facts.get(name))[:12]} -> {str(now.facts.get(name))[:12]}"
         for name in sorted(facts.keys() | now.facts.keys())
         if facts.get(name) != now.facts.get(name)

@@ -359,6 +359,17 @@ def of_json(value: Mapping[str, Any], where: str) -> Config:
     return config
 
 
+def filled(before: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A canonical config of an earlier version, with settings that came since at their defaults.
+
+    One that is no config any more is given back as it is: `differences` then says in what.
+    """
+    try:
+        return of_json(before, where).canonical()
+    except SettingsError:
+        return dict(before)
+
+
 def with_shards(tree: Node, shards: Sequence[str]) -> Node:
     """The tree with the shards of its sets filled in: NAME=PATH, or PATH for the one without."""
     place = Place("--shards")

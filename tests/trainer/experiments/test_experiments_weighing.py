@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.trainer.data.reading import opened, settings_of
 from tests.trainer.loop.made_runs import steps_of
 from trainer import journal
-from trainer.config import Config, of_json
+from trainer.config import Config, differences, filled, of_json
 from trainer.data import DataState
 from trainer.experiments.weighing import (
     LEAST,
@@ -184,3 +184,16 @@ def test_a_function_of_ones_own_is_asked_instead(tiny: Config, tmp_path: Path) -
     assert asked[0][1:] == ({"talk", "page"}, {"page": 0.5, "talk": 0.5})
     assert asked[1][2] == {"page": 0.25, "talk": 0.75}
     assert weights_of(tmp_path)[0]["weights"] == {"page": 0.25, "talk": 0.75}
+
+
+def test_a_run_from_before_these_settings_can_go_on(tiny: Config) -> None:
+    """What came since is off by default, and is no change of the run."""
+    now = tiny.canonical()
+    before = json.loads(json.dumps(now))
+    del before["weighing"], before["data"]["experiments"], before["data"]["sets"]["talk"]["subset"]
+    assert differences(before, now) != []
+    assert differences(filled(before, "then"), now) == []
+    on = weighed(tiny).canonical()
+    assert any("weighing" in one for one in differences(filled(before, "then"), on))
+    before["optimizer"]["momentum"] = 0.9  # of a version that had another optimizer
+    assert any("momentum" in one for one in differences(filled(before, "then"), now))
