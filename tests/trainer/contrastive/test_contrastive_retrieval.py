@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from tests.trainer.evaluation.toy_models import made_set, tokenizers
+from tests.trainer.loop.made_runs import config_of
+from trainer.__main__ import main
 from trainer.contrastive.retrieval import retrieve
 from trainer.evaluation.errors import EvaluationError
+from trainer.loop import train
 from trainer.model import Decoder, ModelSettings
 from trainer.pack import SPEECH
 from trainer.tensors import Inputs
@@ -85,3 +88,15 @@ def test_a_set_without_pairs_is_refused(tmp_path: Path) -> None:
     alone = made_set(tmp_path / "set", items(("aa",)), sounds=1)
     with pytest.raises(EvaluationError, match="two different chunks"):
         retrieve(Knowing(words.words), words, alone)
+
+
+def test_the_command_asks_a_run(talk: Path, page: Path, tmp_path: Path, capsys: Any) -> None:
+    config = config_of(talk, page)
+    train(config, tmp_path / "run", until=1)
+    made_set(tmp_path / "set", items(), sounds=5)
+    command = ["retrieval", str(tmp_path / "run"), "--evalset", str(tmp_path / "set")]
+    assert main([*command, "--similarity", "wasserstein"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["set"], found["texts"], found["chance"], found["step"]) == ("set", 4, 0.25, 1)
+    assert [one["layer"] for one in found["layers"]] == [0, 1, 2]
+    assert all(0 <= one["speech_to_text"] <= 1 for one in found["layers"])

@@ -332,3 +332,13 @@ def test_the_command_trains(talk: Path, tmp_path: Path, capsys: Any) -> None:
     sets = ["--set", "encoder.depth=1", "--set", "clips=2", "--set", "stop={steps: 2}"]
     assert main([*command, *sets]) == 0
     assert "done at step 2 of 2" in capsys.readouterr().out
+
+
+def test_ablate_runs_a_grid(talk: Path, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "grid.yaml").write_text(GRID)
+    few = ["--set", "hours=[null]", "--set", "seeds=[1]", "--out", str(tmp_path / "out")]
+    command = ["ablate", str(tmp_path / "grid.yaml"), *few]
+    assert main(command) == 2
+    assert "asks for --data speech=SHARDS" in capsys.readouterr().err
+    assert main([*command, "--data", f"speech={talk}"]) == 0
+    assert "slim - small" in capsys.readouterr().out
