@@ -63,14 +63,14 @@ def static_flags(given: Inputs, size: int) -> torch.Tensor:
 
 
 def layout(given: Inputs, size: int, multiple: int = 1) -> Layout:
-    """The layout of a batch; `multiple`: what the number of global positions is rounded up to."""
+    """The layout of a batch. `multiple`: what the number of global positions is rounded up to, and
+    by more where there are many: at most eight lengths between a number and its double."""
     flags = static_flags(given, size) if given.patch is None else given.patch
     spoken = given.modality == SPEECH
     plain = ~spoken & (given.modality != PADDING)
     opens = plain | (spoken & (flags & BEGINS > 0))
     owner = opens.long().cumsum(1) - 1
-    count = int(opens.sum(1).max())
-    count = max(-(-count // multiple) * multiple, 1)
+    count = rounded(max(int(opens.sum(1).max()), 1), multiple)
     piece, place = _of_globals(given, opens, owner, count)
     row, column = spoken.nonzero(as_tuple=True)
     rank = spoken.long().cumsum(1) - 1
@@ -109,6 +109,14 @@ def layout(given: Inputs, size: int, multiple: int = 1) -> Layout:
         patch_row=row[begins],
         patch_owner=owner[row, column][begins],
     )
+
+
+def rounded(count: int, multiple: int) -> int:
+    """`count` or more, so that compiled kernels see few lengths; itself for a multiple of 1."""
+    if multiple == 1:
+        return count
+    step = max(multiple, 1 << max(count.bit_length() - 4, 0))
+    return -(-count // step) * step
 
 
 def _of_globals(

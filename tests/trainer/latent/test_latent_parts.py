@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from tests.trainer.latent.made_patches import FRAMES, UNITS, pack_of
 from trainer.latent.encoder import Pooling, segment_mean, segment_softmax
-from trainer.latent.layout import layout
+from trainer.latent.layout import layout, rounded
 from trainer.latent.local import WindowAttention, window_mask, window_of
 from trainer.latent.model import LatentDecoder, decoder_of
 from trainer.latent.settings import LatentSettings
@@ -125,6 +125,28 @@ def test_weights_are_those_of_the_plain_model_and_more() -> None:
     assert own["decoder.layers.0.looking.attention.out.weight"].std().item() == pytest.approx(
         0.01, rel=0.1
     )
+
+
+def test_lengths_are_few_where_kernels_are_compiled() -> None:
+    assert [rounded(count, 1) for count in (1, 77, 5000)] == [1, 77, 5000]
+    found = {rounded(count, 256) for count in range(2049, 8193)}
+    assert len(found) <= 16 and max(found) == 8192
+    assert all(rounded(count, 256) < 1.13 * count + 256 for count in range(1, 9000, 7))
+
+
+def test_more_global_positions_than_there_are_change_nothing() -> None:
+    """What a GPU pads is nobody's piece."""
+    latent = LatentSettings(size=3, width=24, heads=2)
+    model = decoder_of(ModelSettings(depth=2, width=32, heads=2, latent=latent), UNITS)
+    assert isinstance(model, LatentDecoder)
+    given = inputs(Batch(step=0, packs=(pack_of("dSsssssTttedSsssse", UNITS),)))
+    answers = []
+    for multiple in (1, 16):
+        laid = layout(given, 3, multiple)
+        assert laid.globals == (13 if multiple == 1 else 16)
+        x, patches = model.embedded(given), torch.ones(laid.patches, 32)
+        answers.append(model._answers(x, patches, laid)[:, :13])
+    torch.testing.assert_close(answers[0], answers[1], atol=1e-6, rtol=0)
 
 
 def test_hidden_states_of_blocks_are_not_there_to_be_asked() -> None:

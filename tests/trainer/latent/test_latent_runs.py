@@ -92,6 +92,17 @@ def test_a_budget_of_operations_is_spent(latent: Config, tmp_path: Path) -> None
     assert 0.3 * 2e9 < result.flops < 1.1 * 2e9
 
 
+def test_half_precision_is_near(latent: Config, tmp_path: Path) -> None:
+    for precision in ("fp32", "bf16"):
+        train(
+            changed(latent, stop={"steps": 3}, compute={"precision": precision}),
+            tmp_path / precision,
+        )
+    full, half = (losses_of(tmp_path / one) for one in ("fp32", "bf16"))
+    assert half == pytest.approx(full, rel=0.02)
+    assert half != full
+
+
 def test_stopped_and_gone_on_with_it_is_the_same_run(latent: Config, tmp_path: Path) -> None:
     """By curriculum and with workers: weights, losses and patches, bit for bit."""
     train(latent, tmp_path / "whole")
