@@ -314,8 +314,17 @@ def funnel(store: Store, result: RunResult) -> tuple[FunnelRow, ...]:
                 _unnamed(store, stream),
             )
         rows += _select(store, stream)
-        noun = "pages" if line.rows == "extract" else "clips"
-        rows += _phase(store, "compose", _compose(line), stream.arranged, tasks, name, noun=noun)
+        silent = line.rows == "extract"  # pages as they are: text takes no time
+        rows += _phase(
+            store,
+            "compose",
+            _compose(line),
+            stream.arranged,
+            tasks,
+            name,
+            timeless=_compose(line) if silent else (),
+            noun="pages" if silent else "clips",
+        )
     check(rows)
     return tuple(rows)
 
