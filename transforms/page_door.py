@@ -144,8 +144,8 @@ class PageDoor:
             except ChildLost as lost:
                 raise PageDoorError(
                     f"the process that reads pages did not start ({lost.detail}); is "
-                    f"trafilatura installed, and are {self.memory_mb} MB of address space (memory_mb) "
-                    "enough?"
+                    f"trafilatura installed, and are {self.memory_mb} MB of address space "
+                    "(memory_mb) enough?"
                 ) from lost
             self._child, self._served = child, 0
         return self._child

@@ -375,7 +375,7 @@ def test_real_pages_give_their_text(model: Extracting, shared_corpus: Path) -> N
 
 def test_a_library_that_is_missing_is_told_before_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extract, "LIBRARIES", ("trafilatura", "no-such-library"))
-    with pytest.raises(ModelError, match="extract.*no-such-library.*make setup"):
+    with pytest.raises(ModelError, match=r"extract.*no-such-library.*make setup"):
         Extract().fingerprint()
 
 
