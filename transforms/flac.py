@@ -74,17 +74,6 @@ def member_frames(data: bytes) -> int:
         raise ValueError(f"{len(data)} bytes are not a FLAC file: {error}") from error
 
 
-def member_rate(data: bytes) -> int:
-    """The sample rate that a FLAC file says it has."""
-    import soundfile
-
-    try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            return int(file.samplerate)
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"{len(data)} bytes are not a FLAC file: {error}") from error
-
-
 def _check(file: Any, start: int, end: int | None) -> None:
     if file.format != "FLAC" or file.channels != 1 or file.subtype != "PCM_16":
         raise ValueError(f"not mono 16-bit FLAC: {file.format} {file.subtype} x{file.channels}")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tiny_synthesizers as tiny
 
+from transforms import flac
 from transforms.engines import synthesizer
 from transforms.engines.generator import EndpointSettings
 from transforms.engines.models import ModelError
@@ -32,7 +33,9 @@ def settings_for(url: str, **more) -> SynthSettings:
 def say(settings: SynthSettings, text: str = "Hello there.", voice: str = "alloy"):
     engine = synthesizer.load("endpoint/hum-1", settings)
     with engine.begin(1) as reading:
-        return reading.say(text, voice, Manner(speed=1.2))
+        answer = reading.say(text, voice, Manner(speed=1.2))
+    engine.close()
+    return answer
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "pcm"])
@@ -104,6 +107,21 @@ def test_a_bad_answer_costs_its_text_alone(server, answer, reason):
     assert found.reason == reason
     server.script = []
     assert isinstance(say(settings), Sound)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"fLaC and no more", "refused"),
+        (b"#EXTM3U\nfile:///etc/hostname\n", "refused"),
+        (flac.encode(np.zeros(24_000 * 9, np.int16), 24_000), "too_long"),
+    ],
+)
+def test_a_compressed_answer_goes_through_the_one_door(server, body, reason):
+    server.script = [(200, "audio/flac", body)]
+    found = say(settings_for(server.url, max_seconds=8.0, format="flac"))
+    assert isinstance(found, Unspoken)
+    assert found.reason == reason
 
 
 def test_voices_must_be_named(server):

@@ -8,19 +8,21 @@ the same twice, and nothing here pretends it is: a clip that was stored stays st
 
 import http.client
 import math
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from schemas.ids import digest_of
-from transforms import flac
+from transforms.door import Door, Limits, MediaError
 from transforms.engines.generator_endpoint import caller, check_reachable
 from transforms.engines.generator_http import Caller, Unanswered
 from transforms.engines.models import ModelError
 from transforms.engines.synth_contract import (
     Answer,
     Manner,
+    Pcm16,
     Single,
     Sound,
     SynthSettings,
@@ -52,6 +54,16 @@ class SpeechCaller(Caller):
         return super()._read(status, headers, body)
 
 
+class _Heard:
+    """A sink in memory: an answer is as long as one utterance."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Pcm16] = []
+
+    def append(self, channel: int, frames: Pcm16) -> None:
+        self.blocks.append(frames)
+
+
 class SpeechEndpoint(Single):
     """The engine `endpoint`, the variant being the model's name: `endpoint/tts-1`."""
 
@@ -69,6 +81,9 @@ class SpeechEndpoint(Single):
         most = math.ceil(seconds * _LARGEST_RATE * 2) + _HEADER
         bounds = self.settings.endpoint.model_copy(update={"max_answer_bytes": most})
         self._caller = caller(bounds, SpeechCaller)
+        self._door = None
+        if self.settings.format == "flac":
+            self._door = Door(Limits(max_seconds=seconds, min_seconds=0.0))
 
     @classmethod
     def check_variant(cls, variant: str) -> None:
@@ -133,25 +148,33 @@ class SpeechEndpoint(Single):
             return Unspoken(reason="refused", detail=f"the server sent {error}")
         return Sound(pcm=pcm, rate=rate)
 
+    def _decoded(self, door: Door, body: bytes) -> Any:
+        """A compressed file's samples, by the one process that parses such files."""
+        heard = _Heard()
+        with tempfile.NamedTemporaryFile(prefix="speechloom-said-") as file:
+            file.write(body)
+            file.flush()
+            try:
+                door.decode(file.name, self.rate, "mix", heard)
+            except MediaError as error:
+                kind = OverflowError if error.code == "too_long" else ValueError
+                raise kind(str(error)) from error
+        return np.concatenate([np.zeros(0, np.int16), *heard.blocks])
+
+    def close(self) -> None:
+        if self._door is not None:
+            self._door.close()
+
     def _samples(self, body: bytes) -> tuple[Any, int]:
         """Raises `ValueError` for what is no sound, `OverflowError` for too much of it."""
         seconds = self.settings.max_seconds
         if self.settings.format == "wav":
             return read_wav(body, seconds)
-        if self.settings.format == "flac":
-            return _flac(body, seconds)
+        if self._door is not None:
+            return self._decoded(self._door, body), self.rate
         if len(body) % 2:
             raise ValueError(f"{len(body)} bytes of 16-bit samples")
         pcm = np.frombuffer(body, "<i2").astype(np.int16)
         if len(pcm) > seconds * self.rate:
             raise OverflowError(f"{len(pcm) / self.rate:.1f} s, at most {seconds:g}")
         return pcm, self.rate
-
-
-def _flac(body: bytes, seconds: float) -> tuple[Any, int]:
-    if body[:4] != b"fLaC":
-        raise ValueError(f"no FLAC file: it begins with {body[:8]!r}")
-    rate, length = flac.member_rate(body), flac.member_frames(body)
-    if length > seconds * rate:
-        raise OverflowError(f"{length / rate:.1f} s, at most {seconds:g}")
-    return flac.decode(body), rate
