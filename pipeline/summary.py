@@ -49,7 +49,7 @@ from schemas.records import AudioRef, Clip, Document, Drop
 from schemas.store import Store
 from transforms import flac
 from transforms.compose.interleave import Interleave
-from transforms.compose.policies import pieces
+from transforms.compose.policies import Deterministic, PolicyError, pieces
 from transforms.measure.topic import Topic
 from transforms.select.filter import Filter
 
@@ -111,6 +111,7 @@ def summarize(
     kept_cards: list[ClipCard] = []
     dropped_cards: list[DroppedCard] = []
     documents: list[DocumentCard] = []
+    refused: list[str] = []
     for stream in result.streams:
         verdicts = read_verdicts(store, stream.select_key, [b.id for b in stream.blocks])
         picked = _pick(result.recipe.seed, verdicts, limits)
@@ -120,7 +121,7 @@ def summarize(
             dropped_cards += _left_before(store, stream.before, result.recipe.seed, limits)
         kept_cards += show.kept(verdicts, picked)
         dropped_cards += show.dropped(verdicts, picked, result.recipe.seed)
-        documents += _documents(store, stream, result.recipe.seed, limits)
+        documents += _documents(store, stream, result.recipe.seed, limits, refused)
     balanced_run = balanced(store, result)
     return RunSummary(
         name=result.recipe.name,
@@ -159,7 +160,7 @@ def summarize(
         coverage=None if balanced_run is None else balanced_run[0],
         weights=None if balanced_run is None else weights_bytes(balanced_run[1]),
         topics=tuple(found for s in result.streams if (found := _topics(store, s)) is not None),
-        notices=tuple(_notices(store, result)),
+        notices=(*_notices(store, result), *refused),
         limits=limits,
     )
 
@@ -468,9 +469,12 @@ class _Shower:
 
 
 def _documents(
-    store: Store, stream: StreamResult, seed: int, limits: Limits
+    store: Store, stream: StreamResult, seed: int, limits: Limits, refused: list[str]
 ) -> Iterator[DocumentCard]:
-    """Some documents as a trainer would meet them under the stream's default policy."""
+    """Some documents as a trainer would meet them under the stream's default policy.
+
+    Where it would refuse them, `refused` says so once, and they are shown in strict alternation.
+    """
     names = sorted(stream.arranged.commits_of(sorted(stream.census.tasks)))
     where = {
         row: name
@@ -481,7 +485,20 @@ def _documents(
         .to_pylist()
     }
     for picked in preview.pick(seed, "documents", where, limits.documents):
-        yield document_card(documents_of(store, where[picked])[picked], stream, seed)
+        document = documents_of(store, where[picked])[picked]
+        try:
+            yield document_card(document, stream, seed)
+        except PolicyError as error:
+            line = stream.outline
+            if not any(one.startswith(f"{line.name}: ") for one in refused):
+                refused.append(
+                    f"{line.name}: the policy {line.interleave.policy.kind} cannot deal out its "
+                    f"documents, and a trainer that reads them so will refuse them ({error}). They "
+                    "are shown in strict alternation."
+                )
+            plain = line.interleave.model_copy(update={"policy": Deterministic()})
+            shown = dataclasses.replace(line, interleave=plain)
+            yield document_card(document, dataclasses.replace(stream, outline=shown), seed)
 
 
 def document_card(document: Document, stream: StreamResult, seed: int) -> DocumentCard:

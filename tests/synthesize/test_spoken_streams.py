@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.summary import summarize
 from schemas.records import frames
 from tests.laws.runs import Ran
 from tests.synthesize import runs
@@ -67,3 +68,16 @@ def test_a_dropped_utterance_ends_its_document(ran: Ran) -> None:
 def test_streams_share_what_they_have_in_common(ran: Ran) -> None:
     """Three streams of one DATA read its files once."""
     assert ran.phases()["extract"] == 1
+
+
+def test_a_policy_that_its_documents_refuse_is_told_and_ends_no_run(
+    ran: Ran, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The voice gives no word times: a policy by words cannot cut its chunks."""
+    made = runs.recipe(["krist.interleave.policy=word_spans"], krist=runs.KRIST)
+    folder = tmp_path_factory.mktemp("words")
+    spans = runs.curate(runs.write(folder / "pages"), folder / "out", made)
+    summary = summarize(spans.store, spans.result, "", spans.funnel)
+    (notice,) = [one for one in summary.notices if one.startswith("krist: ")]
+    assert "the policy word_spans cannot deal out its documents" in notice
+    assert len(summary.documents) > 0
