@@ -359,7 +359,7 @@ def _clock(scratch: str | None) -> Check:
 
 def _optional() -> Iterator[Check]:
     for program, use in (
-        ("flite", "makes samples/ anew"),
+        ("flite", "speaks text where a recipe asks for it; makes samples/ anew"),
         ("espeak-ng", "makes samples/ anew"),
         ("chromium", "the browser test of the report"),
     ):
