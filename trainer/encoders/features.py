@@ -31,7 +31,7 @@ class Features:
         """How many units there are; 0 where none are asked."""
         return 0 if self.units is None else self.units.levels
 
-    def batch(self, clips: Sequence[Clip]) -> Batch:
+    def batch(self, clips: Sequence[Clip], device: torch.device | str = "cpu") -> Batch:
         """Clips as an objective takes them. All are filled up to the longest clip there may be, so
         that a step costs what every step costs."""
         features = np.zeros((len(clips), self._length, self._mel.width), np.float32)
@@ -43,9 +43,9 @@ class Features:
             if self.units is not None:
                 units[row, : len(found)] = self.units.encode(clip.pcm, clip.rate)[:, 0]
         return Batch(
-            features=torch.from_numpy(features),
-            there=torch.from_numpy(there),
-            units=None if self.units is None else torch.from_numpy(units),
+            features=torch.from_numpy(features).to(device),
+            there=torch.from_numpy(there).to(device),
+            units=None if self.units is None else torch.from_numpy(units).to(device),
         )
 
 

@@ -13,6 +13,7 @@ def spans(
     there: torch.Tensor, chance: float, span: int, generator: torch.Generator
 ) -> torch.Tensor:
     """Masked positions, bool [clips, positions], of those that hold sound."""
+    device, there = there.device, there.cpu()
     clips, length = there.shape
     begins = torch.rand(clips, length, generator=generator) < chance
     forced = torch.rand(clips, generator=generator)
@@ -27,4 +28,4 @@ def spans(
     found = found[:, :length] & there
     whole = (found.sum(dim=1) == sizes).nonzero()[:, 0]
     found[whole, (kept * sizes).long().clamp(max=length - 1)[whole]] = False
-    return found
+    return found.to(device)

@@ -88,7 +88,7 @@ class Wav2vec(nn.Module):
         target, diversity = self._quantised(batch.features[masked], generator, step)
         told = F.normalize(self.head(states[masked]), dim=-1)
         target = F.normalize(target, dim=-1)
-        others, real = self._distractors(clip, generator)
+        others, real = (one.to(told.device) for one in self._distractors(clip.cpu(), generator))
         alike = torch.cat([target[:, None], target[others]], dim=1) @ told[..., None]
         logits = alike[..., 0] / own.temperature
         same = (target[others] == target[:, None]).all(-1)  # as the paper: no target's own double
@@ -170,11 +170,12 @@ class Tera(nn.Module):
             masked = spans(batch.there, own.time / own.span, own.span, generator)
             number = batch.there.sum(1, keepdim=True)
             mean = (clean * batch.there[..., None]).sum(1) / number
-            place = (torch.rand(clips, length, generator=generator) * number).long()
+            place = torch.rand(clips, length, generator=generator).to(clean.device)
+            place = (place * number).long()
             other = clean.gather(1, place[..., None].expand_as(clean))
             # one draw for each clip and span's length of time, so that a span is changed alike
             draw = torch.rand(clips, -(-length // own.span), generator=generator)
-            draw = draw.repeat_interleave(own.span, dim=1)[:, :length]
+            draw = draw.repeat_interleave(own.span, dim=1)[:, :length].to(clean.device)
             silent = masked & (draw < 0.8)
             swapped = masked & (draw >= 0.8) & (draw < 0.9)
             found = torch.where(silent[..., None], mean[:, None].expand_as(clean), found)
@@ -184,10 +185,10 @@ class Tera(nn.Module):
             first = (torch.rand(clips, generator=generator) * (CHANNELS - size + 1)).long()
             channel = torch.arange(width) % CHANNELS
             band = (channel >= first[:, None]) & (channel < (first + size)[:, None])
-            found = found.masked_fill(band[:, None], 0.0)
+            found = found.masked_fill(band[:, None].to(clean.device), 0.0)
         noisy = torch.rand(clips, generator=generator) < own.magnitude
         noise = torch.randn(clean.shape, generator=generator) * own.noise
-        return found + noise * noisy[:, None, None], masked
+        return found + (noise * noisy[:, None, None]).to(clean.device), masked
 
 
 def objective_of(encoder: SpeechEncoder, settings: Any, units: int) -> nn.Module:

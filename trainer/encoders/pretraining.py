@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from trainer import checkpoint, guards, journal, optimizer
+from trainer import checkpoint, distributed, guards, journal, optimizer
 from trainer.config import differences
 from trainer.distributed import Ranks
 from trainer.encoders import flops
@@ -64,14 +64,19 @@ def pretrain(
     with contextlib.ExitStack() as stack:
         stack.enter_context(guards.threads(config.compute.threads))
         stack.enter_context(guards.locked(out, Ranks()))
-        run = _Run(config, out, allow_changes)
+        group = stack.enter_context(distributed.ranks(config.compute.device))
+        if group.count > 1:
+            raise SetupError("an encoder is trained by one process; start it without torchrun")
+        run = _Run(config, out, allow_changes, group.device)
         stack.callback(run.journal.close)
         return run.go(until, stack.enter_context(guards.signals()))
 
 
 class _Run:
-    def __init__(self, config: EncoderConfig, out: Path, allow_changes: bool) -> None:
-        self.config, self.out = config, out
+    def __init__(
+        self, config: EncoderConfig, out: Path, allow_changes: bool, device: torch.device
+    ) -> None:
+        self.config, self.out, self.device = config, out, device
         [shards] = open_sets(config.reading())
         self.clips = Clips(shards, config.reading(), config.seconds, config.least_seconds)
         self.features = Features(config, flops.positions_per_clip(config))
@@ -84,6 +89,7 @@ class _Run:
         encoder = SpeechEncoder(config.encoder)
         self.model = objective_of(encoder, config.objective, self.features.count)
         initial_weights(self.model, config.seed)
+        self.model.to(device)
         self.encoder = encoder
         self.optimizer = optimizer.build(self.model, config.optimizer)
         self.step, self.heard = 0, 0.0
@@ -148,7 +154,7 @@ class _Run:
         return self.heard / self.clips.unique_seconds
 
     def _update(self, clips: Any) -> tuple[float, float, dict[str, float]]:
-        batch = self.features.batch(clips)
+        batch = self.features.batch(clips, self.device)
         found = self.model(batch, _generator(self.config.seed, self.step), self.step)
         loss = float(found.total.detach())
         documents = sorted({clip.document for clip in clips})

@@ -15,7 +15,6 @@ from schemas.settings import Node, Place, SettingsError, check, parse_overrides,
 from schemas.yaml_text import write
 from trainer.config import (
     CheckpointSettings,
-    ComputeSettings,
     LogSettings,
     OptimizerSettings,
 )
@@ -145,6 +144,15 @@ class BudgetSettings(_Settings):
         return self
 
 
+class EncoderCompute(_Settings):
+    """On what: one process, float32."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where it is.")
+    threads: int | None = Field(
+        1, ge=1, description="Of a CPU's products (1, so that figures repeat); null: all."
+    )
+
+
 class EncoderConfig(_Settings):
     """A pretraining run."""
 
@@ -165,7 +173,7 @@ class EncoderConfig(_Settings):
     stop: BudgetSettings
     checkpoint: CheckpointSettings = CheckpointSettings()
     log: LogSettings = LogSettings()
-    compute: ComputeSettings = ComputeSettings()
+    compute: EncoderCompute = EncoderCompute()
 
     def canonical(self) -> dict[str, Any]:
         """As JSON has it, with every default written out."""
