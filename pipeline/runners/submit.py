@@ -49,7 +49,8 @@ class Submitted:
         device.pin()
         worker.quiet_beam()
         if not os.environ.get("SPEECHLOOM_TRACE"):  # what engines say of a lost worker, we say
-            logging.getLogger().setLevel(logging.CRITICAL)
+            logging.disable(logging.ERROR)  # some set levels of their own, so all are
+            self._stack.callback(logging.disable, logging.NOTSET)
         if self._engine.own_pool:
             address, _ = self._stack.enter_context(pool.local_pool())
             self._own = ("--environment_type=EXTERNAL", f"--environment_config={address}")
