@@ -170,7 +170,7 @@ engines: $(VENV)/.stamp
 	@$(BIN)/python -m tests.runners.engines
 
 test-flink: engines
-	@$(BIN)/python -m pytest -q -rs -m flink $(TESTS) </dev/null
+	@$(BIN)/python -m pytest -q -rs -m flink $(or $(TESTS),tests/runners) </dev/null
 
 check: $(VENV)/.stamp
 	@$(BIN)/ruff check .

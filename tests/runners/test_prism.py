@@ -6,6 +6,7 @@ lost worker: so all that heals here was healed by us.
 """
 
 import contextlib
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -134,7 +135,15 @@ def by_command(prism: str, data: Path, tmp_path: Path, line: str) -> Any:
     recipe = runs.recipe_with(tmp_path / "recipe.yaml", "transcribe", line)
     more = ("--runner", "prism", f"--beam={prism}")
     command = runs.command(data, tmp_path / "out", *more, recipe=recipe)
-    return runs.run_command(command, runs.environment(**runs.PLUGINS))
+    return subprocess.run(
+        command,
+        cwd=runs.ROOT,
+        env=runs.environment(**runs.PLUGINS),
+        capture_output=True,
+        text=True,
+        timeout=220,  # thirteen jobs, each with a worker that imports Beam
+        check=False,
+    )
 
 
 def test_a_record_that_kills_its_worker_is_tried_alone_and_given_up(
