@@ -43,6 +43,7 @@ CHAINS = (
 )
 # Of which no code is imported: silero-vad lends its model's file, and would import torch.
 NOT_IMPORTED = frozenset({"silero-vad"})
+MODULES = {"markdown-it-py": "markdown_it", "text2num": "text_to_num"}  # named otherwise
 
 # Digests of the models that this version was measured with.
 MODELS = {
@@ -101,7 +102,11 @@ def import_chains() -> tuple[tuple[str, ...], ...]:
 
     known = {module for chain in CHAINS for module in chain}
     asked = [Requirement(line).name for line in _project()[1]]
-    others = [name.replace("-", "_") for name in asked if name not in NOT_IMPORTED | known]
+    others = [
+        MODULES.get(name, name.replace("-", "_"))
+        for name in asked
+        if name not in NOT_IMPORTED | known
+    ]
     return (CHAINS[0], (*CHAINS[1], *sorted(set(others) - known)))
 
 
