@@ -55,6 +55,7 @@ FIGURES = (
     "speech_to_text", "text_to_speech", "kl_audio_text", "kl_text_audio", "loss_audio",
     "loss_text", "question", "steps",
 )  # fmt: skip
+ALONE = 20  # positions of a pack that holds one sentence: its text does not follow from others'
 CHUNKS = 3  # of an item of the gap: two are heard or read, the third is predicted
 
 
@@ -205,6 +206,8 @@ def fine_tuned(
         figures: dict[str, float] = json.loads(stored.read_text())
         return figures
     plain = config_of(out, shards, "alone", seed, flops).canonical()
+    packs = plain["data"]["packs"] * plain["data"]["length"] // ALONE
+    plain["data"] |= {"length": ALONE, "packs": packs, "on_long_chunk": "drop"}
     one = plain["data"]["sets"]["pairs"]
     text = {**one, "policy": "text_only"}
     contrastive = BEFORE[name]
@@ -231,11 +234,10 @@ def fine_tuned(
         "schedule": {"kind": "cosine", "warmup": 2},
         "data": {**plain["data"], "sets": {"pairs": {**one, "max_documents": count}}},
     }
-    config = of_json(tuning, "second stage")
-    result = train(config, folder)
+    result = train(of_json(tuning, "second stage"), folder)
     trained = open_trained(folder)
     tokenizers = Tokenizers(trained.text, trained.speech, words=trained.vocabulary)
-    settings = EvaluationSettings(answer_prefix="", context=config.data.length, budget=4096)
+    settings = EvaluationSettings(answer_prefix="", context=112, budget=4096)
     asked = evaluate(trained.decoder, tokenizers, [read_set(out / "said", "said")], settings)
     figures = {
         "said": asked.of("said", "S-to-T").estimates["accuracy.sum"].value,
