@@ -76,7 +76,8 @@ def test_every_required_package_is_checked_and_imported() -> None:
     assert {"obstore", "fasttext", "torchaudio"} <= named and all(n in text for n in named)
     imported = {module for chain in checkup.import_chains() for module in chain}
     asked = named - {"apache-beam", "silero-vad"}
-    assert {name.replace("-", "_") for name in asked} | {"apache_beam"} == imported
+    modules = {checkup.MODULES.get(name, name.replace("-", "_")) for name in asked}
+    assert modules | {"apache_beam"} == imported
 
 
 def test_a_torch_pair_that_does_not_match(monkeypatch: pytest.MonkeyPatch) -> None:
