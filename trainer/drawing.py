@@ -291,12 +291,15 @@ class Drawing:
         return policy.sides(last - first, chance, epoch)
 
     def measures(self, prepared: Prepared) -> tuple[Sequence[int], Sequence[int], Sequence[Ids]]:
-        """Positions of each chunk of the view as speech, as text, and the ids of its text."""
+        """Positions of each chunk of the view as speech, as text, and the ids of its text: none
+        of documents that are only heard."""
         if prepared.ids is None:
             encode, lead = self._text.encode, self._lead
             stripped = map(str.strip, prepared.texts)
             found = [encode(lead + text) if text else () for text in stripped]
-            prepared.ids = tuple([array("i", ids).tobytes() for ids in found])
+            # what is only heard needs but the lengths of its texts, which are withheld
+            heard = isinstance(self._view.policy, SpeechOnly) and prepared.kind == "both"
+            prepared.ids = () if heard else tuple([array("i", ids).tobytes() for ids in found])
             prepared.lengths = tuple(map(len, found))
         if prepared.spoken is None:
             prepared.spoken = self._spoken(prepared)
@@ -450,8 +453,9 @@ class Drawing:
         return Shown("speech", place, spoken, room, other, (), parts, seconds, 0)
 
     def _ids(self, prepared: Prepared, place: int, characters: tuple[int, int]) -> Ids:
-        if characters == (0, len(prepared.texts[place])):
-            return self.measures(prepared)[2][place]
+        whole = self.measures(prepared)[2]
+        if whole and characters == (0, len(prepared.texts[place])):
+            return whole[place]
         key = (place, characters)
         if key not in prepared.written:
             text = prepared.texts[place][slice(*characters)].strip()

@@ -1,6 +1,7 @@
 """A planned pack made real: ids, codes, masks and counts, by the contract of `trainer.pack`."""
 
 import dataclasses
+import itertools
 from array import array
 from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
@@ -156,8 +157,13 @@ def _heard(
         parts = [Part(chunk, 0, prepared.positions[chunk]) for chunk in range(first, last)]
     codes = reader.runs(piece.drawn, prepared, [(first, last)])
     sheet.end(codes, drawing.borders(prepared, parts))
-    spans = map(prepared.span, range(piece.first, piece.last))
-    return _Told(sum([end - start for start, end in spans]), 0, sum(written[whole]))
+    if prepared.merged is None:
+        times = [frame / prepared.rate for frame in prepared.chunk_frames[first : last + 1]]
+        spans = [end - start for start, end in itertools.pairwise(times)]
+    else:
+        places = range(piece.first, piece.last)
+        spans = [end - start for start, end in map(prepared.span, places)]
+    return _Told(sum(spans), 0, sum(written[whole]))
 
 
 def _spoken(sheet: Sheet, run: _Run) -> tuple[int, int]:
