@@ -266,7 +266,7 @@ def test_a_shard_that_drips_ends_in_an_error_not_in_a_hang(talk_set: Path) -> No
     with serving(talk_set, drips=".tar") as (url, _):
         data = opened(settings_of(talk=url, timeout=0.3, retries=0))
         begun = time.monotonic()
-        with pytest.raises(DataError, match=r"bytes after 3\.0 s.*raise timeout") as caught:
+        with pytest.raises(DataError, match=r"bytes after 3 s.*raise timeout") as caught:
             packs_of(data, steps=1)
         assert time.monotonic() - begun < 10
     assert caught.value.code == "unreachable"
