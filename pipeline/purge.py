@@ -28,6 +28,7 @@ from pipeline.commits import drop_key
 from pipeline.forgetting import whole
 from pipeline.phases.fetch import body_name, fetch_key
 from schemas import shard_tar
+from schemas.checksums import crc32
 from schemas.ids import bytes_digest
 from schemas.manifest import NAME, index_name, manifest_files, read_manifest
 from schemas.records import Drop
@@ -63,11 +64,10 @@ class Gone:
 
 def planned(store: Store, gone: Gone) -> Gone:
     """All that goes with some bytes: tasks, clips and documents, as commits and shards tell."""
-    pages, others = _pages(
-        store, gone.bytes
-    )  # a page is its own task, its own row and its own recording
-    tasks, clips, documents = gone.tasks | pages, gone.clips | pages, set(gone.documents)
-    tasks, clips = set(tasks), set(clips)
+    # a page is its own task, its own row and its own recording
+    pages, others = _pages(store, gone.bytes)
+    tasks, clips = set(gone.tasks | pages), set(gone.clips | pages)
+    documents = set(gone.documents)
     for name in _commits(store, "annotate"):
         for row in _rows(store, name):
             if row["row"] is not None and row["row"]["recording"] in gone.bytes:
@@ -87,13 +87,7 @@ def planned(store: Store, gone: Gone) -> Gone:
                 documents.add(row["row"]["document"]["id"])
     for folder in _compositions(store):
         for name in _shards(store, folder):
-            rows = read_index(store.get(index_name(name)), index_name(name))
-            for one in rows:
-                if one.key in documents:
-                    continue
-                data = store.get_range(name, one.json_offset, one.json_size)
-                if bytes_digest(data) and _recording_of(data, name) in held:
-                    documents.add(one.key)
+            documents |= {key for key, recording in _held_by(store, name) if recording in held}
     found = Gone(tasks=frozenset(tasks), clips=frozenset(clips), documents=frozenset(documents))
     return gone | found
 
@@ -109,7 +103,28 @@ def _pages(store: Store, files: frozenset[str]) -> tuple[frozenset[str], frozens
     return frozenset(found - elsewhere), frozenset(elsewhere)
 
 
-def _recording_of(data: bytes, where: str) -> str:
+def _held_by(store: Store, name: str) -> list[tuple[str, str]]:
+    """The documents of a shard and their recordings, by its index; by its members where a purge
+    that did not finish wrote the shard anew and not its index."""
+    found = []
+    for row in read_index(store.get(index_name(name)), index_name(name)):
+        if row.json_offset + row.json_size > (store.size(name) or 0):
+            break
+        data = store.get_range(name, row.json_offset, row.json_size)
+        if crc32(data) != row.json_crc32:
+            break
+        found.append((row.key, _recording_of(data)))
+    else:
+        return found
+    tar = shard_tar.members(io.BytesIO(store.get(name)), name)
+    return [
+        (member.name.removesuffix(".json"), _recording_of(member.data))
+        for member in tar
+        if member.name.endswith(".json")
+    ]
+
+
+def _recording_of(data: bytes) -> str:
     return str(json.loads(data)["recording"])
 
 
