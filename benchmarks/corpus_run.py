@@ -2,10 +2,10 @@
 
     python benchmarks/corpus_run.py [--corpus ../shared/corpus] [--out FOLDER]
 
-Runs what `make curate DATA=<corpus>/audio` runs, with `recipes/offline.yaml` as it is and an empty
-OUT, and then reads OUT. Each file below DATA must have been listed exactly once, as a recording or
-with the reason why it is none; each frame of each recording must stand in the shards or have left
-with a reason. Every file that the corpus's `manifest.jsonl` calls speech and that gave no kept clip
+Runs what `make curate DATA=<corpus>/audio` runs, with the stream of recordings of
+`recipes/offline.yaml` and an empty OUT, and then reads OUT. Each file below DATA must have been
+listed exactly once, as a recording or with the reason why it is none; each frame of each recording
+must stand in the shards or have left with a reason. Every file that the corpus's `manifest.jsonl` calls speech and that gave no kept clip
 is printed with its reasons. Prints Markdown; the exit code is 1 where anything is unexplained. An
 hour and a half of audio take a few minutes, most of them pocketsphinx's.
 """
@@ -21,8 +21,8 @@ from collections import Counter, defaultdict
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from benchmarks import audio_recipe, process_tree
 from benchmarks import circumstances as on
-from benchmarks import process_tree
 from pipeline import commits
 from pipeline.commits import ledger
 from pipeline.listed import Listed, read_sources
@@ -32,7 +32,7 @@ from schemas.records import Drop
 from schemas.store import Store
 from transforms.gather.found import path_of
 
-RECIPE = on.ROOT / "recipes" / "offline.yaml"
+RECIPE = audio_recipe.path()
 Reasons = dict[tuple[str, str], list[float]]  # (step, reason) -> seconds of each drop
 
 

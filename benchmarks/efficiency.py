@@ -32,8 +32,8 @@ from collections import Counter
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from benchmarks import audio_recipe, made_audio, process_tree, run_log
 from benchmarks import circumstances as on
-from benchmarks import made_audio, process_tree, run_log
 from pipeline import device
 
 RECIPES = {
@@ -49,7 +49,7 @@ streams:
     - transcribe: {engines: [given]}
     - interleave: {granularity: fine, policy: deterministic}
 """,
-    "offline.yaml": (on.ROOT / "recipes" / "offline.yaml").read_text(encoding="utf-8"),
+    "offline.yaml": audio_recipe.text(),
 }
 
 

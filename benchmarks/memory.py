@@ -21,10 +21,10 @@ from collections import Counter
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from benchmarks import audio_recipe, made_audio, process_tree
 from benchmarks import circumstances as on
-from benchmarks import made_audio, process_tree
 
-RECIPE = on.ROOT / "recipes" / "offline.yaml"
+RECIPE = audio_recipe.path()
 LIMIT_MB = 300.0
 MB = 1e6
 

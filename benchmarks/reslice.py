@@ -19,12 +19,12 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from benchmarks import audio_recipe, made_audio, process_tree, run_log
 from benchmarks import circumstances as on
-from benchmarks import made_audio, process_tree, run_log
 from schemas.shard_reader import read_shard
 from transforms import flac
 
-RECIPE = on.ROOT / "recipes" / "offline.yaml"
+RECIPE = audio_recipe.path()
 LIMIT = 0.03
 CHANGES = {
     "first run": (),
