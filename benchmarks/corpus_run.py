@@ -5,9 +5,10 @@
 Runs what `make curate DATA=<corpus>/audio` runs, with the stream of recordings of
 `recipes/offline.yaml` and an empty OUT, and then reads OUT. Each file below DATA must have been
 listed exactly once, as a recording or with the reason why it is none; each frame of each recording
-must stand in the shards or have left with a reason. Every file that the corpus's `manifest.jsonl` calls speech and that gave no kept clip
-is printed with its reasons. Prints Markdown; the exit code is 1 where anything is unexplained. An
-hour and a half of audio take a few minutes, most of them pocketsphinx's.
+must stand in the shards or have left with a reason. Every file that the corpus's `manifest.jsonl`
+calls speech and that gave no kept clip is printed with its reasons. Prints Markdown; the exit code
+is 1 where anything is unexplained. An hour and a half of audio take a few minutes, most of them
+pocketsphinx's.
 """
 
 import argparse
