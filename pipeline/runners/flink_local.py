@@ -78,7 +78,10 @@ class Cluster:
         return found
 
     def wait_for(self, count: int) -> None:
-        """Until so many TaskManagers have registered. Raises `FlinkError`."""
+        """Until so many TaskManagers have registered, and their slots, which come after them.
+
+        Raises `FlinkError`.
+        """
         until = time.monotonic() + START_SECONDS
         seen = -1
         while time.monotonic() < until:
@@ -86,7 +89,8 @@ class Cluster:
                 if process.poll() is not None:
                     raise FlinkError(f"a Java process ended: {self._said()}")
             with contextlib.suppress(urllib.error.URLError, OSError, ValueError):
-                seen = int(self.ask("overview")["taskmanagers"])
+                overview = self.ask("overview")
+                seen = min(int(overview["taskmanagers"]), int(overview["slots-total"]))
                 if seen >= count:
                     return
             time.sleep(0.2)
