@@ -557,6 +557,9 @@ def _totals(result: RunResult, funnel: Sequence[FunnelRow], gathered: _Gathered)
         clip_seconds=gathered.kept_seconds,
         documents=sum(entry.documents for entry in result.shards),
         document_seconds=sum(entry.seconds for entry in result.shards),
+        spoken_seconds=sum(
+            entry.seconds for entry in result.shards if result.recipe.kind(entry.stream) == "page"
+        ),
         dropped_items=sum(drop.items for drop in drops),
         dropped_seconds=sum(drop.seconds for drop in drops),
         speakers=len(gathered.shares.get("speaker", {})),

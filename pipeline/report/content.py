@@ -271,6 +271,7 @@ class Totals:
     dropped_seconds: float
     speakers: int = 0
     pages: int = 0  # of the web, each text once
+    spoken_seconds: float = 0.0  # of `document_seconds`: made from pages, never recorded
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

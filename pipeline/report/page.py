@@ -78,6 +78,7 @@ def _section(name: str, title: str, *children: Child) -> tuple[str, str, Html]:
 def _head(run: RunSummary, sections: list[tuple[str, str]]) -> Html:
     t = run.totals
     places = figures.hour_places(max(t.recorded_seconds, t.document_seconds))
+    kept = t.document_seconds - t.spoken_seconds
 
     def hours(seconds: float) -> str:
         return figures.hours(seconds, places)
@@ -85,7 +86,8 @@ def _head(run: RunSummary, sections: list[tuple[str, str]]) -> Html:
     key: list[tuple[str, str, str]] = [
         ("Recorded audio in", hours(t.recorded_seconds), "h"),
         ("Audio in documents", hours(t.document_seconds), "h"),
-        ("Share of audio kept", figures.share(t.document_seconds, t.recorded_seconds), ""),
+        *([("Of it spoken from pages", hours(t.spoken_seconds), "h")] if t.spoken_seconds else []),
+        ("Share of recorded audio kept", figures.share(kept, t.recorded_seconds), ""),
         ("Recordings", figures.count(t.recordings), f"of {figures.count(t.sources)} sources"),
         *([("Pages", figures.count(t.pages), "")] if t.pages else []),
         ("Clips kept", figures.count(t.clips), ""),

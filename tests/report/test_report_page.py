@@ -236,3 +236,16 @@ def test_bytes_do_not_depend_on_hash_seed_zone_or_locale() -> None:
         answers.add(done.stdout)
     assert len(answers) == 1
     assert hashlib.sha256(render_html(made.example()).encode()).hexdigest() in answers.pop()
+
+
+def test_speech_from_pages_is_told_apart_from_recordings(run: RunSummary) -> None:
+    """More is in documents than was recorded, and still no more than all of that was kept."""
+    totals = dataclasses.replace(
+        run.totals, recorded_seconds=3600.0, document_seconds=5400.0, spoken_seconds=3600.0
+    )
+    text = render_html(dataclasses.replace(run, totals=totals))
+    tiles = re.sub(r"<[^>]+>", " ", text[text.index("<dl") : text.index("</dl>")])
+    words = " ".join(tiles.split())
+    assert "Share of recorded audio kept 50.0" in words
+    assert "Of it spoken from pages 1.0" in words
+    assert "Of it spoken from pages" not in render_html(run)
