@@ -30,20 +30,20 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # run as a file, too
-sys.path.insert(0, str(ROOT / "ablations" / "hops"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # run as a file, too
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "ablations" / "hops"))
 
-from benchmarks.circumstances import circumstances, row  # noqa: E402
-from trainer.ablation.making import shards_digest  # noqa: E402
-from trainer.ablation.statistics import interval  # noqa: E402
-from trainer.config import Config, load_config, of_json  # noqa: E402
-from trainer.contrastive.retrieval import retrieve  # noqa: E402
-from trainer.evaluate import EvaluationSettings, Tokenizers, evaluate, read_set  # noqa: E402
-from trainer.export import export  # noqa: E402
-from trainer.loop import train  # noqa: E402
-from trainer.trained import open_trained  # noqa: E402
+from benchmarks.circumstances import circumstances, row
+from trainer.ablation.making import shards_digest
+from trainer.ablation.statistics import interval
+from trainer.config import Config, load_config, of_json
+from trainer.contrastive.retrieval import retrieve
+from trainer.evaluate import EvaluationSettings, Tokenizers, evaluate, read_set
+from trainer.export import export
+from trainer.loop import train
+from trainer.trained import open_trained
 
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAIRS = {"sets": ["pairs"], "layers": "every"}
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "next": {},

@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
@@ -180,7 +180,7 @@ def spoken(step: Speak, stage: Stage, pages: list[Any]) -> tuple[list[list[Clip]
 def run_speak(step: Speak, pages: list[Any]) -> None:
     stage = step.load()
     for scope in spoken(step, stage, pages)[1]:
-        scope.samples().close()  # type: ignore[attr-defined]
+        cast(FileSpool, scope.samples()).close()
     stage.close()
 
 
@@ -195,8 +195,8 @@ def main() -> int:
     step = Speak(engine=asked.engine)
     pages = list(documents(asked.minutes))
     stage = step.load()
-    noted = Noted(stage.engine)
-    clips, scopes = spoken(step, Stage(noted, stage.ensemble), pages)  # type: ignore[arg-type]
+    noted: Any = Noted(stage.engine)
+    clips, scopes = spoken(step, Stage(noted, stage.ensemble), pages)
     seconds = sum(clip.seconds for document in clips for clip in document)
     listened = verified(step, stage, clips, scopes, asked.listen)
     stage.close()
@@ -248,7 +248,7 @@ def verified(
             list(step(some, model, scope))
             cpu += spent() - before
             heard += sum(clip.seconds for clip in some)
-        scope.samples().close()  # type: ignore[attr-defined]
+        cast(FileSpool, scope.samples()).close()
     return heard, max(cpu, 1e-9)
 
 

@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pipeline import commits
+from pipeline.drafts import Known
 from pipeline.phases.pages import read_pages
 from pipeline.phases.synthesize import entrance_script
 from pipeline.pointers import Pointer, StreamKeys
-from pipeline.recipe import Known, Recipe, from_canonical
+from pipeline.recipe import Recipe, from_canonical
 from schemas.pages import Page, Script
 from schemas.store import Store, StoreError
 from transforms.engines.generator_cache import CACHE
@@ -84,7 +85,7 @@ def held_out_questions(
             f"{store.url}: page {shared[0]} ({len(shared)} in all) is in the split {split} of "
             f"{name} and in train: its splits are no use. Run curate again with one split step"
         )
-    steps = []
+    steps: list[Any] = []  # steps of records: `Step` itself cannot be called
     for step in recipe.steps(name, "synthesize"):
         steps.append(step)
         if step.name() == "question":
@@ -102,7 +103,7 @@ def held_out_questions(
         scope = Scope(root=page, seed=recipe.seed, cache=store.where(CACHE))
         records: list[Any] = [entrance_script(page)]
         for step in steps:
-            found = list(step(records, models[step.name()], scope)) if records else []  # type: ignore[operator]
+            found = list(step(records, models[step.name()], scope)) if records else []
             records = [one for one in found if isinstance(one, Script)]
         return [one for one in records if one.kind == "question"]
 

@@ -6,6 +6,7 @@ pays nothing, and a run that was killed and went on has lost no count of what it
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from pipeline import commits
 from pipeline.work import RootWork
@@ -28,9 +29,9 @@ def of_commits(store: Store, names: Iterable[str]) -> dict[str, Spent]:
     """The same over some commits."""
     total: dict[str, Spent] = {}
     for name in sorted(names):
-        found: Mapping[str, Mapping[str, float]] = commits.about(store, name).get("spent", {})
+        found: Mapping[str, Mapping[str, Any]] = commits.about(store, name).get("spent", {})
         for step, spent in found.items():
-            total[step] = total.get(step, Spent()) + Spent(**spent)  # type: ignore[arg-type]
+            total[step] = total.get(step, Spent()) + Spent(**spent)
     return dict(sorted(total.items()))
 
 

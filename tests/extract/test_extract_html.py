@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,6 +82,7 @@ def test_lists_keep_one_line_per_item(model: Extracting, tmp_path: Path) -> None
     assert f"{sentence(90)}\n{sentence(91)}" in text
 
 
+# letters and joiners of Persian, which a linter takes for look-alikes
 PERSIAN = "کتاب‌های کهنه را می‌خواند و برگ‌ها را یکی‌یکی ورق می‌زند، زیرا شب‌های زمستان بلند است"  # noqa: RUF001
 ARABIC = "كان الخباز يفتح دكانه قبل طلوع الشمس، وكانت رائحة الخبز تملأ الشارع كله حتى الظهر"
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
@@ -260,9 +262,8 @@ def test_domains_keep_pages_and_keep_them_out(tmp_path: Path) -> None:
             ("a.html", False),
         ]:
             (found,) = extracted(step, model, tmp_path / "a.html", data, uri)
-            assert (getattr(found, "reason", None) is None) is kept, uri
-            if not kept:
-                assert found.reason == "domain_not_allowed"  # type: ignore[union-attr]
+            reason = getattr(found, "reason", None)
+            assert reason == (None if kept else "domain_not_allowed"), uri
     finally:
         model.close()
 
@@ -420,7 +421,7 @@ def test_records_are_what_gather_gave(model: Extracting, tmp_path: Path) -> None
     assert dataclasses.replace(file, container="html").container == "html"
 
 
-def _scope_without_path(file: object) -> object:
+def _scope_without_path(file: Any) -> Any:
     from transforms.step import Scope
 
-    return Scope(root=file, seed=1)  # type: ignore[arg-type]
+    return Scope(root=file, seed=1)

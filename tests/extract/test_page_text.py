@@ -44,6 +44,7 @@ def test_paragraphs_of_paragraphs_are_themselves(lines: list[str]) -> None:
 
 
 def test_joiners_stay_and_what_stands_for_nothing_goes() -> None:
+    # signs that look like others are what this is about
     text = "می\u200cخواهم \U0001f468\u200d\U0001f469 so\u00adft \ufeffa\x07b"  # noqa: RUF001
     assert plain.tidy(text) == "می\u200cخواهم \U0001f468\u200d\U0001f469 soft ab"  # noqa: RUF001
 
