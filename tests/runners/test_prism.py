@@ -26,6 +26,7 @@ from tests.laws.test_replay import accounted
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("prism")]
 
 Workers = Callable[[Any], Submitted]
+BRIEF = {"select", "arrange"}  # done before anybody can look twice: their workers die beginning
 
 
 def harnesses() -> list[psutil.Process]:
@@ -64,12 +65,14 @@ class Disturbing:
             if not phase or not found:
                 continue
             with contextlib.suppress(psutil.Error):  # it ended by itself meanwhile
-                if found[0].num_threads() < 3:  # it imports; then it is in the middle of something
-                    continue
-                if phase not in self.killed:
-                    time.sleep(0.15)
+                working = found[0].num_threads() >= 3  # before that, it imports
+                if phase not in self.killed and (working or phase in BRIEF):
+                    if phase not in BRIEF:  # so that it is in the middle of something
+                        time.sleep(0.15)
                     found[0].kill()
                     self.killed.append(phase)
+                elif not working:
+                    continue
                 elif phase not in self.stalled:
                     found[0].suspend()
                     time.sleep(1.0)
