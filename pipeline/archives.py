@@ -6,13 +6,20 @@ that an index names, and read then; so a crawl of others costs them one ranged r
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
+from pipeline import bodies
 from pipeline.commits import ledger
 from pipeline.fetching import Fetching
-from pipeline.phases.fetch import body_name, fetch_key
-from pipeline.phases.unpack import Archive, UnpackJob, archive_of, unpack_key, unpacked_rows
+from pipeline.phases.unpack import (
+    Archive,
+    UnpackJob,
+    archive_of,
+    fetched_archive,
+    unpack_key,
+    unpacked_rows,
+)
 from schemas.records import Source, source_id
+from schemas.store import Store
 from transforms.gather.entry import AUDIO, Wanted
 from transforms.gather.found import DataError, Found, dropped
 from transforms.gather.page_files import HEAD, page_record
@@ -84,18 +91,18 @@ def _record(row: Unpacked, place: int, name: str, fetching: Fetching, wanted: Wa
     source = Source(id=source_id(uri, where), uri=uri, provenance=where)
     if row.reason:
         return Found(source=source, drop=dropped(source, row.reason, row.detail))
-    path = fetching.store.local(body_name(fetch_key(), row.sha256))
-    if path is None:
-        raise DataError(fetching.store.url, "OUT is not on a local disk", "Use a local OUT.")
-    if "page" in wanted and _is_page(str(path), row.content_type):
+    path = bodies.place_of(fetching.store, row.sha256)
+    if _is_page(row, path, fetching.store, wanted):
         source = dataclasses.replace(source, kind="page")
-        return Found(source=source, path=str(path), format="html")
-    return Found(source=source, path=str(path))
+        return Found(source=source, path=path, format="html")
+    return Found(source=source, path=path)
 
 
-def _is_page(path: str, content_type: str) -> bool:
-    with open(path, "rb") as file:
-        return page_record(content_type, file.read(HEAD))
+def _is_page(row: Unpacked, path: str, store: Store, wanted: Wanted) -> bool:
+    """Whether a record that was kept is a page; its bytes are asked where it could be both."""
+    if "page" not in wanted or "audio" not in wanted:
+        return "page" in wanted
+    return page_record(row.content_type, bodies.beginning(store, path, min(HEAD, row.bytes)))
 
 
 def _lost(name: str, reason: str, detail: str) -> Found:
@@ -115,9 +122,10 @@ def _asked(data: WebData, fetching: Fetching) -> list[Asked]:
         if not row.sha256:
             why = f"cannot be fetched: {row.reason} {row.detail}".rstrip()
             raise DataError(data.url.text, why, "Correct the URL, or come again later.")
-        path = fetching.body(row)
-    places = listed(path) if data.kind == "warcs" else indexed(path)
-    return _placed(data, places, fetching)
+        path = fetching.place(row)
+    with fetching.file(path) as file:
+        places = listed(file) if data.kind == "warcs" else indexed(file)
+        return _placed(data, places, fetching)
 
 
 def _placed(data: WebData, places: Iterable[Place], fetching: Fetching) -> list[Asked]:
@@ -165,8 +173,7 @@ def _remote(
             reason = row.reason or "waiting"
             found.append(Asked(name=name, reason=reason, detail=row.detail))
             continue
-        identity: Any = f"{url.text}\0{row.sha256}"
         first = span[0] if span else 0
-        path = fetching.body(row)
-        found.append(Asked(name=name, archive=archive_of(path, url.text, first, identity)))
+        archive = fetched_archive(fetching.store, row, url.text, first)
+        found.append(Asked(name=name, archive=archive))
     return found

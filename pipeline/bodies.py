@@ -5,6 +5,9 @@ it is a name, `out:fetch/<key>/…`, which travels as a path does and is copied 
 scratch when its turn has come. So fetched data need no disk that workers share.
 """
 
+import contextlib
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.phases.fetch import body_name, fetch_key
@@ -33,3 +36,21 @@ def bring(store: Store, path: str, folder: Path) -> str:
     copy = folder / name.rpartition("/")[2]
     store.copy_to(name, copy)
     return str(copy)
+
+
+@contextlib.contextmanager
+def file_of(store: Store, path: str, scratch: str | None = None) -> Iterator[str]:
+    """A file with the bytes: the path itself, or a copy in scratch that goes with the context."""
+    if not in_out(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="speechloom-", dir=scratch) as folder:
+        yield bring(store, path, Path(folder))
+
+
+def beginning(store: Store, path: str, size: int) -> bytes:
+    """The first `size` bytes of a body, which is no shorter."""
+    if in_out(path):
+        return store.get_range(path[len(MARK) :], 0, size)
+    with open(path, "rb") as file:
+        return file.read(size)

@@ -15,11 +15,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any
 
 from pipeline import bodies, suppression
 from pipeline.failures import of_rows
-from pipeline.phases.fetch import FetchJob, FetchPart, Queue, body_name, fetch_key, frontier, keep
+from pipeline.phases.fetch import FetchJob, FetchPart, Queue, fetch_key, frontier, keep
 from schemas.ids import digest_of
 from schemas.records import Cue, Source, source_id
 from schemas.store import Store
@@ -258,16 +259,13 @@ class Fetching:
                     "Add --set crawl.web.contact=https://your.site/crawler (or a mail address).",
                 )
 
-    def body(self, row: Row) -> str:
-        """The local file with a row's body."""
-        path = self.store.local(body_name(fetch_key(), row.sha256))
-        if path is None:
-            raise DataError(
-                self.store.url,
-                "what is fetched is read from OUT, which is not on a local disk",
-                "Fetch to a local OUT.",
-            )
-        return str(path)
+    def place(self, row: Row) -> str:
+        """Where a row's body lies: a local path, or a name in OUT."""
+        return bodies.place_of(self.store, row.sha256)
+
+    def file(self, place: str) -> AbstractContextManager[str]:
+        """A local file with the bytes of a place, as long as the context lasts."""
+        return bodies.file_of(self.store, place, self.scratch)
 
 
 def _suppressed(row: Row) -> Row:
@@ -306,9 +304,8 @@ def _offers(data: WebData, fetching: Fetching) -> Iterable[Offer]:
             f"DATA cannot be fetched: {row.reason} {row.detail}".rstrip(),
             "Correct the URL, or come again later where that may help.",
         )
-    path = fetching.body(row)
-    with open(path, "rb") as file:
-        head = file.read(HEAD)
+    path = fetching.place(row)
+    head = bodies.beginning(fetching.store, path, min(HEAD, row.bytes))
     base = row.final_url or row.url
     kind = data.document or kind_of(head, row.content_type, base)
     if kind is None or (data.kind is None and begins_like_audio(head[:16])):
@@ -321,10 +318,9 @@ def _opened(
 ) -> Iterable[Offer]:
     """All that a document offers, and the documents that it leads to; a list line by line."""
     if kind == "urls":
-        return of_lines(path, name)
+        return _lines(path, name, fetching)
     try:
-        with open(path, "rb") as file:
-            first = opened(kind, file.read(), base, name)
+        first = opened(kind, _read(path, fetching), base, name)
     except DocumentError as error:
         raise DataError(
             name, f"taken for a {kind}: {error}", "Say what it is by --kind."
@@ -351,6 +347,16 @@ def _opened(
     return offers
 
 
+def _lines(place: str, name: str, fetching: Fetching) -> Iterator[Offer]:
+    with fetching.file(place) as path:
+        yield from of_lines(path, name)
+
+
+def _read(place: str, fetching: Fetching) -> bytes:
+    with fetching.file(place) as path, open(path, "rb") as file:
+        return file.read()
+
+
 def _further(
     kind: DocumentKind, row: Row, fetching: Fetching
 ) -> tuple[tuple[Offer, ...], tuple[tuple[DocumentKind, Url], ...]]:
@@ -360,8 +366,8 @@ def _further(
         lost = Offer(provenance=name, uri=name, reason=row.reason or "waiting", detail=row.detail)
         return (lost,), ()
     try:
-        with open(fetching.body(row), "rb") as file:
-            found = opened(kind, file.read(), row.final_url or row.url, name)
+        body = _read(fetching.place(row), fetching)
+        found = opened(kind, body, row.final_url or row.url, name)
     except DocumentError as error:
         return (Offer(provenance=name, uri=name, reason="document", detail=str(error)),), ()
     return found.offers, found.documents
@@ -399,7 +405,8 @@ def _cues(
             failed[row.reason or "waiting"] += 1
             continue
         try:
-            found[place] = read_cues(fetching.body(row), _TIMED[one.type])
+            with fetching.file(fetching.place(row)) as path:
+                found[place] = read_cues(path, _TIMED[one.type])
         except CueError:
             failed["bad_cues"] += 1
     if timed:
@@ -432,7 +439,7 @@ def _found(
         return Found(source=source, drop=dropped(source, offer.reason, offer.detail))
     row = _last(rows, offer.url)
     if row.sha256:
-        return Found(source=source, path=bodies.place_of(fetching.store, row.sha256))
+        return Found(source=source, path=fetching.place(row))
     if row.state == "moved":
         error = FetchError("redirects", f"to {row.moved_to}")
         return Found(source=source, drop=dropped(source, error.code, error.detail))

@@ -68,7 +68,7 @@ def scan_data(
         for place, name in looks.items()
         if name is not None and name not in remembered
     }
-    sizes = {name: _size(item.path) for name, item in new.items()}
+    sizes = {name: gathering.size_of(item.path) for name, item in new.items()}
     seconds, probed = _estimates(new, sizes, remembered.values())
     pairs: list[tuple[Found, Recording | Drop]] = []
     for place, item in enumerate(found):
@@ -122,13 +122,6 @@ def _remembered(store: Store, key: str, wanted: set[str]) -> dict[str, Recording
         for look in commits.records(store, name, "row", Look)
         if look.id in wanted and look.id in known.done
     }
-
-
-def _size(path: str) -> float:
-    try:
-        return float(os.stat(path).st_size)
-    except OSError:
-        return 0.0
 
 
 def _stand_in(item: Found, look: str, size: float, seconds: float) -> Recording:

@@ -78,7 +78,7 @@ def look_id(path: str, generation: int) -> str | None:
     return digest_of("look", name, state.st_size, state.st_mtime_ns, str(state.st_ino), generation)
 
 
-def _size(path: str) -> float:
+def size_of(path: str) -> float:
     """Bytes of a file; 0 where it went away since it was found, which crawl will tell."""
     if bodies.in_out(path):
         return FETCHED_BYTES
@@ -100,7 +100,7 @@ def _modified_ns(path: str) -> int | None:
 def plan_gather(items: Sequence[tuple[str, Found]], run: str) -> list[GatherPart]:
     """Parts of files, by bytes. The run is part of their ids: an unsettled look is taken anew."""
     by_id = dict(items)
-    sizes = {name: _size(found.path) for name, found in by_id.items()}
+    sizes = {name: size_of(found.path) for name, found in by_id.items()}
     return [
         GatherPart(
             id=part_id(found.members, run),

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import ClassVar
 
-from pipeline import commits, layout
+from pipeline import bodies, commits, layout
 from pipeline.commits import Content, Done
 from pipeline.phases.fetch import body_name, fetch_key
 from pipeline.simple import SimpleJob
@@ -20,7 +20,9 @@ from schemas.store import Store
 from schemas.tables import arrow_schema
 from transforms.gather.entry import AUDIO, Wanted
 from transforms.gather.web.archives import Unpacked, unpacked
+from transforms.gather.web.frontier import Row
 from transforms.gather.web.settings import Web
+from transforms.gather.web.warcs import Stored
 
 FORMAT = 1
 
@@ -33,21 +35,31 @@ def unpack_key(web: Web, wanted: Wanted = AUDIO) -> str:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Archive:
-    """An archive on a local disk, or the stretch of one with a record."""
+    """An archive on a local disk or in OUT, or the stretch of one with a record."""
 
     id: str
-    path: str
+    path: str  # or a name in OUT (`pipeline/bodies.py`)
     seconds: float  # bytes, as work
     name: str  # for people
     first: int = 0  # where the file begins in the archive that it was cut from
 
 
-def archive_of(path: str, name: str, first: int = 0, identity: str = "") -> Archive:
-    """An archive as it is now: another size or time is another archive."""
+def archive_of(path: str, name: str) -> Archive:
+    """A local archive as it is now: another size or time is another archive."""
     state = os.stat(path)
-    own = identity or f"{os.path.realpath(path)}\0{state.st_size}\0{state.st_mtime_ns}"
-    seconds = state.st_size / 1e6
-    return Archive(id=digest_of("archive", own), path=path, seconds=seconds, name=name, first=first)
+    own = f"{os.path.realpath(path)}\0{state.st_size}\0{state.st_mtime_ns}"
+    return Archive(id=digest_of("archive", own), path=path, seconds=state.st_size / 1e6, name=name)
+
+
+def fetched_archive(store: Store, row: Row, url: str, first: int = 0) -> Archive:
+    """An archive that was fetched: other bytes are another one, wherever OUT is."""
+    return Archive(
+        id=digest_of("archive", f"{url}\0{row.sha256}"),
+        path=bodies.place_of(store, row.sha256),
+        seconds=row.bytes / 1e6,
+        name=url,
+        first=first,
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,34 +76,20 @@ class UnpackJob(SimpleJob):
         rows: list[Unpacked] = []
         limit = 1 << 62 if self.max_bytes is None else self.max_bytes
         try:
-            found = unpacked(
-                part.path,
-                body,
-                limit,
-                self.web.agent,
-                reservations=self.web.obey_reservations,
-                first=part.first,
-                wanted=self.wanted,
-            )
-            for number, (member, stored) in enumerate(found):
-                if not stored.reason:
-                    self._keep(folder, body, stored.sha256, number)
-                rows.append(
-                    Unpacked(
-                        id=digest_of(part.id, member, stored.offset, number),
-                        member=member,
-                        offset=stored.offset,
-                        type=stored.type,
-                        url=stored.url,
-                        date=stored.date,
-                        status=stored.status,
-                        reason=stored.reason,
-                        detail=stored.detail,
-                        bytes=stored.bytes,
-                        sha256=stored.sha256 if not stored.reason else "",
-                        content_type=stored.header("content-type"),
-                    )
+            with bodies.file_of(self.store, part.path, str(folder)) as path:
+                found = unpacked(
+                    path,
+                    body,
+                    limit,
+                    self.web.agent,
+                    reservations=self.web.obey_reservations,
+                    first=part.first,
+                    wanted=self.wanted,
                 )
+                for number, (member, stored) in enumerate(found):
+                    if not stored.reason:
+                        self._keep(folder, body, stored.sha256, number)
+                    rows.append(_row(part, number, member, stored))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         content = Content(done=(Done(id=part.id, seconds=0.0),), rows=tuple(rows))
@@ -103,6 +101,7 @@ class UnpackJob(SimpleJob):
         own = folder / str(number)
         os.rename(body, own)
         self.store.take(body_name(fetch_key(), sha256), own)
+        own.unlink()
 
     def _scratch(self) -> Path:
         local = self.store.local(f"{layout.phase_folder('fetch', fetch_key())}/scratch")
@@ -110,6 +109,23 @@ class UnpackJob(SimpleJob):
             return Path(tempfile.mkdtemp(dir=self.scratch))
         local.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(dir=local))
+
+
+def _row(part: Archive, number: int, member: str, stored: Stored) -> Unpacked:
+    return Unpacked(
+        id=digest_of(part.id, member, stored.offset, number),
+        member=member,
+        offset=stored.offset,
+        type=stored.type,
+        url=stored.url,
+        date=stored.date,
+        status=stored.status,
+        reason=stored.reason,
+        detail=stored.detail,
+        bytes=stored.bytes,
+        sha256=stored.sha256 if not stored.reason else "",
+        content_type=stored.header("content-type"),
+    )
 
 
 def unpacked_rows(store: Store, key: str, archive: Archive) -> list[Unpacked]:

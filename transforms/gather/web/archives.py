@@ -71,7 +71,8 @@ def opened_lines(path: str) -> Iterator[Iterator[tuple[int, str]]]:
                 raise DataError(f"{shown(path)}:{number}", "an endless line", "Is it an index?")
             yield number, raw.decode("utf-8", "replace").strip()
 
-    packed = path.lower().endswith(".gz")
+    with open(path, "rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"  # what was fetched has no name that ends in .gz
     with gzip.open(path, "rb") if packed else open(path, "rb") as stream:
         try:
             yield lines(cast(IO[bytes], stream))
