@@ -4,22 +4,39 @@ Everything that speechloom promises about retries rests on one operation, `put_i
 object appears whole or not at all, and of two writers of one name exactly one wins. obstore gives
 it on local disks (staged file, then link) and as a conditional put on GCS, S3 and Azure; a store
 without it is refused. Names are relative, `/`-separated, and made from ids, never from data.
+
+A conditional put whose connection breaks may have been carried out. obstore repeats it after some
+breaks, and then says of its own object that another writer won; after others it gives up. So each
+remote one carries a mark in the object's metadata, which tells who won, and is repeated by us.
 """
 
 import contextlib
 import dataclasses
+import datetime
 import os
+import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, NotSupportedError
 
 COPIED_AT_ONCE = 4 << 20  # bytes
 _REMOTE = ("gs://", "s3://", "az://", "abfs://", "memory://")
+_PATIENCE = datetime.timedelta(seconds=60)  # with a place that does not answer
+_FIRST_PAUSE = datetime.timedelta(milliseconds=100)
+_LONGEST_PAUSE = datetime.timedelta(seconds=5)
+# obstore's own base of 2 with its jitter gives up on a refused connection after 2 s (measured)
+_RETRIES: Any = {
+    "max_retries": 100,
+    "retry_timeout": _PATIENCE,
+    "backoff": {"init_backoff": _FIRST_PAUSE, "max_backoff": _LONGEST_PAUSE, "base": 3},
+}
+_ANSWER_LOST = re.compile(r"HTTP error:|request or response body error|Server returned .* 5\d\d")
+_MARK = "attempt"  # the metadata key of a writer's mark
 
 
 class StoreError(RuntimeError):
@@ -37,6 +54,23 @@ class Entry:
 def _size(count: int) -> str:
     """Bytes for people."""
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
+def _repeated(once: Callable[[], bool]) -> bool:
+    """A request that obstore does not repeat by itself, tried until its answer arrives.
+
+    Raises what the last try raised, after `_PATIENCE`.
+    """
+    until = time.monotonic() + _PATIENCE.total_seconds()
+    pause = _FIRST_PAUSE.total_seconds()
+    while True:
+        try:
+            return once()
+        except GenericError as error:
+            if _ANSWER_LOST.search(str(error)) is None or time.monotonic() + pause > until:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE.total_seconds())
 
 
 class Store:
@@ -66,7 +100,9 @@ class Store:
     def backend(self) -> Any:
         if self._backend is None:
             if self.remote:
-                self._backend = obstore.store.from_url(self.url)
+                kind = self.url.partition(":")[0]
+                more = {} if kind == "memory" else {"retry_config": _RETRIES}
+                self._backend = obstore.store.from_url(self.url, **more)
             else:
                 with self._explained(""):
                     Path(self.url).mkdir(parents=True, exist_ok=True)
@@ -90,9 +126,11 @@ class Store:
     def _explained(self, name: str, need: int | None = None) -> Iterator[None]:
         try:
             yield
-        except (FileNotFoundError, AlreadyExistsError):
+        except AlreadyExistsError:
             raise
         except (BaseError, OSError) as error:
+            if need is None and isinstance(error, FileNotFoundError):
+                raise  # for a reader an answer; a writer's bucket is not there
             first = str(error).split("\n", 1)[0]
             raise StoreError(
                 f"cannot write or read {self.where(name)}: {first}{self._room(need)}. What is "
@@ -116,13 +154,37 @@ class Store:
         """
         need = data.stat().st_size if isinstance(data, Path) else len(data)
         with self._explained(name, need):
-            if isinstance(data, Path) and not self.remote:
+            if self.remote:
+                return self._created(name, data)
+            if isinstance(data, Path):
                 return self._copied(name, data)
             try:
                 obstore.put(self.backend, name, data, mode="create")
             except AlreadyExistsError:
                 return False
         return True
+
+    def _created(self, name: str, data: bytes | Path) -> bool:
+        """`put_if_absent` on a remote store, repeated where the answer was lost on its way."""
+        mark = os.urandom(8).hex()
+
+        def once() -> bool:
+            try:
+                obstore.put(self.backend, name, data, mode="create", attributes={_MARK: mark})
+            except AlreadyExistsError:  # of another writer, or of a try whose answer was lost
+                return self._mark_of(name) == mark
+            return True
+
+        return _repeated(once)
+
+    def _mark_of(self, name: str) -> str | None:
+        """The mark of an object's writer; None where it has none or was removed meanwhile."""
+        try:
+            got = obstore.get(self.backend, name, options={"head": True})
+        except FileNotFoundError:
+            return None
+        mark = got.attributes.get(_MARK)
+        return None if mark is None else str(mark)
 
     def _copied(self, name: str, path: Path) -> bool:
         """`put_if_absent` of a file on a local store, piece by piece.
@@ -235,12 +297,9 @@ class Store:
         with self._explained(name):
             if self.remote:
                 try:
-                    obstore.copy(self.backend, source, name, overwrite=False)
-                except AlreadyExistsError:
-                    return False
+                    return self._copied_there(source, name)
                 except NotSupportedError:  # S3 copies unconditionally or not at all
-                    return self.put_if_absent(name, self.get(source))
-                return True
+                    return self._created(name, self.get(source))
             target = Path(self.url) / name
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -251,6 +310,22 @@ class Store:
                 data = Path(self.url) / source
                 return self.put_if_absent(name, data)
             return True
+
+    def _copied_there(self, source: str, name: str) -> bool:
+        """A conditional copy by the store itself.
+
+        A copy keeps its source's mark, so nobody can tell who copied: False too where our own
+        copy's answer was lost. The same bytes stand under the name either way.
+        """
+
+        def once() -> bool:
+            try:
+                obstore.copy(self.backend, source, name, overwrite=False)
+            except AlreadyExistsError:
+                return False
+            return True
+
+        return _repeated(once)
 
     def free(self) -> int | None:
         """Bytes free on a local disk; None on a remote store."""

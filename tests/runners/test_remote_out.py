@@ -6,9 +6,7 @@ The bucket is moto's server (tests/s3_server.py). A proxy before it can be cut.
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,56 +16,12 @@ import obstore
 import pytest
 
 from schemas.store import Store
+from tests.cut_way import Cut
 from tests.laws import runs
 from tests.laws.runs import Ran
 from tests.s3_server import BUCKET, s3_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
-
-
-class Cut:
-    """A way to a server that can be cut for a while."""
-
-    def __init__(self, port: int):
-        self._port = port
-        self._open = threading.Event()
-        self._open.set()
-        self._sockets: set[socket.socket] = set()
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listening.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                ours, _ = self._listening.accept()
-                if not self._open.is_set():
-                    ours.close()
-                    continue
-                theirs = socket.create_connection(("127.0.0.1", self._port))
-                for one, other in ((ours, theirs), (theirs, ours)):
-                    self._sockets.add(one)
-                    threading.Thread(target=self._pass, args=(one, other), daemon=True).start()
-
-    def _pass(self, one: socket.socket, other: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := one.recv(1 << 16):
-                other.sendall(data)
-        for end in (one, other):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            self._sockets.discard(end)
-
-    def cut(self, seconds: float) -> None:
-        self._open.clear()
-        for one in list(self._sockets):
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-        time.sleep(seconds)
-        self._open.set()
-
-    def close(self) -> None:
-        self._listening.close()
 
 
 @pytest.fixture

@@ -3,12 +3,14 @@
 import os
 import pickle
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from schemas.store import Entry, Store, StoreError
+from tests.cut_way import Cut
 from tests.s3_server import BUCKET, s3_server
 
 
@@ -184,3 +186,75 @@ def test_in_memory_it_works_alike() -> None:
     assert store.get("a/b") == b"1"
     assert store.adopt("a/b", "c") and not store.adopt("a/b", "c")
     assert [entry.name for entry in store.list("a")] == ["a/b"]
+
+
+@pytest.fixture
+def way(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Cut]:
+    """A way to the S3 server that can be cut, which the environment leads to."""
+    cut = Cut(int(s3["AWS_ENDPOINT_URL"].rpartition(":")[2]))
+    for name, value in dict(s3, AWS_ENDPOINT_URL=f"http://127.0.0.1:{cut.port}").items():
+        monkeypatch.setenv(name, value)
+    yield cut
+    cut.close()
+
+
+def test_a_writer_whose_answer_was_lost_knows_that_it_won(way: Cut, tmp_path: Path) -> None:
+    """The object stands before the second try: its own, not another writer's."""
+    store = Store(f"s3://{BUCKET}/{tmp_path.name}")
+    store.put_if_absent("before", b"")  # a connection to lose
+    for turn in range(5):
+        way.lose_answers(1)
+        assert store.put_if_absent(f"mine/{turn}", b"same bytes")
+        assert store.get(f"mine/{turn}") == b"same bytes"
+        assert not store.put_if_absent(f"mine/{turn}", b"same bytes")
+
+
+def test_a_writer_whose_answer_was_lost_knows_that_another_won(way: Cut, tmp_path: Path) -> None:
+    """Of two writers of the same bytes one wins, though both are told twice."""
+    store = Store(f"s3://{BUCKET}/{tmp_path.name}")
+    for turn in range(5):
+        other = Store(store.url)
+        assert other.put_if_absent(f"theirs/{turn}", b"same bytes")
+        way.lose_answers(1)
+        assert not store.put_if_absent(f"theirs/{turn}", b"same bytes")
+
+
+def test_every_request_outlasts_a_cut(way: Cut, tmp_path: Path) -> None:
+    """Connections of the pool die while the way is cut, and none can be made for .15 s."""
+    store = Store(f"s3://{BUCKET}/{tmp_path.name}")
+    store.put_if_absent("there", b"0123456789" * 1000)
+
+    def deleted(turn: int) -> bool:
+        store.put_if_absent(f"gone/{turn}", b"")
+        store.delete(f"gone/{turn}")
+        return store.size(f"gone/{turn}") is None
+
+    requests = [
+        lambda turn: store.put_if_absent(f"new/{turn}", b"1"),
+        lambda turn: not store.put_if_absent("there", b"1"),
+        lambda turn: store.get("there") == b"0123456789" * 1000,
+        lambda turn: store.get_range("there", 5, 3) == b"567",
+        lambda turn: store.list("there") == [] and len(store.list("")) > 0,
+        lambda turn: store.size("there") == 10_000,
+        lambda turn: store.replace("pointer", b"%d" % turn) is None,
+        lambda turn: store.adopt("there", f"copy/{turn}"),
+        deleted,
+    ]
+    for turn, request in enumerate(requests * 2):
+        cutting = threading.Thread(target=way.cut, args=(0.15,))
+        cutting.start()
+        time.sleep(0.002 * (turn % 3))
+        assert request(turn)
+        cutting.join()
+
+
+def test_a_place_that_refuses_is_not_asked_for_a_minute(
+    s3: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only lost answers are asked for again: a bucket that is not there is said at once."""
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    began = time.monotonic()
+    with pytest.raises(StoreError, match=r"cannot write or read s3://no-such-bucket/x/a: .*404"):
+        Store("s3://no-such-bucket/x").put_if_absent("a", b"")
+    assert time.monotonic() - began < 20
