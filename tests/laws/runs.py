@@ -80,7 +80,7 @@ class Ran:
 
 def curate(
     data: Path | str,
-    out: Path,
+    out: Path | str,
     overrides: Sequence[str] = (),
     recipe: Recipe | None = None,
     workers: Callable[[Any], Any] = Here,

@@ -1,0 +1,103 @@
+"""What is fetched lies in OUT, and OUT in a bucket: the same bytes as in a folder, on no disk."""
+
+import gzip
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline import layout
+from pipeline.recipe import resolve
+from schemas.settings import parse
+from tests.extract import test_extract_run
+from tests.fetch.site import allowed, site
+from tests.fetch.test_archives import KEPT, REASONS, told, warc
+from tests.gather.web.bad_server import whole
+from tests.laws.runs import Ran, curate
+from tests.s3_server import BUCKET, s3_server
+
+__all__ = ["warc"]  # a fixture
+
+BOTH = """
+name: both
+seed: 5
+streams:
+  web:
+    - crawl
+    - segment: {engine: energy}
+    - diarize: {engine: one}
+    - transcribe: {engines: [given]}
+    - interleave
+  text: [crawl, {extract: {min_characters: 100}}, interleave]
+"""
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(100)]
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    with s3_server() as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield f"s3://{BUCKET}"
+
+
+def digests(ran: Ran) -> dict[str, str]:
+    """The digests of a composition, wherever it lies."""
+    folder = layout.composition_folder(ran.result.compose_key)
+    return {
+        entry.name.removeprefix(folder): hashlib.sha256(ran.store.get(entry.name)).hexdigest()
+        for entry in ran.store.list(folder)
+        if entry.name.endswith((".tar", ".parquet", "manifest.json"))
+    }
+
+
+def bodies(ran: Ran) -> set[str]:
+    return {e.name for e in ran.store.list("fetch") if "/bodies/" in e.name}
+
+
+def same(there: Ran, here: Ran) -> None:
+    assert any(name.endswith(".tar") for name in digests(here))
+    assert digests(there) == digests(here)
+    assert bodies(there) == bodies(here) != set()
+
+
+def test_a_feed_with_transcripts_gives_the_same_bytes(bucket: str, tmp_path: Path) -> None:
+    with site() as server:
+        data, more = f"{server.url}/feed.xml", allowed(server)
+        here = curate(data, tmp_path / "out", more)
+        there = curate(data, f"{bucket}/feed", more)
+        same(there, here)
+        before = len(server.asked)
+        again = curate(data, f"{bucket}/feed", more)
+        assert len(server.asked) == before and again.phases() == {}
+    assert [len(source.cues) for source in again.result.streams[0].census.sources].count(2) == 1
+
+
+def test_archives_that_a_packed_list_names_give_the_same_bytes(
+    bucket: str, warc: bytes, tmp_path: Path
+) -> None:
+    """Of pages and recordings: what a record is, is asked of its bytes."""
+    test_extract_run.warc(tmp_path / "pages.warc.gz")
+    both = warc + (tmp_path / "pages.warc.gz").read_bytes()
+    with site() as server:
+        server.routes["/a/made.warc.gz"] = whole(both)
+        server.routes["/a/all.paths.gz"] = whole(gzip.compress(b"made.warc.gz\n"))
+        data = f"{server.url}/a/all.paths.gz"
+        recipe = resolve(parse(BOTH, "both.yaml"), allowed(server))
+        here = curate(data, tmp_path / "out", recipe=recipe)
+        there = curate(data, f"{bucket}/archives", recipe=recipe)
+    assert set(KEPT) < {s.uri for s in there.result.streams[0].census.sources}
+    same(there, here)
+
+
+def test_a_local_archive_is_unpacked_into_a_bucket(
+    bucket: str, warc: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "made.warc.gz"
+    path.write_bytes(warc)
+    there = curate(path, f"{bucket}/local")
+    assert told(there) == (KEPT, REASONS)
+    assert len(bodies(there)) == 2
+    assert curate(path, f"{bucket}/local").phases() == {}
