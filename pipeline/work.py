@@ -11,6 +11,7 @@ what it drops must add up to what it took, to the frame.
 import contextlib
 import dataclasses
 import functools
+import itertools
 import json
 import shutil
 import tempfile
@@ -155,24 +156,24 @@ def crashed(root: str, step: str, seconds: float) -> Drop:
 
 def attempts(job: Job, part: Part) -> int:
     """Attempts at a part that this run has noted."""
-    prefix = f"{part.attempt}.{job.run}."
-    names = job.store.list(layout.attempts_folder(job.phase, job.key))
-    return sum(entry.name.rsplit("/", 1)[1].startswith(prefix) for entry in names)
+    return next(n for n in itertools.count() if job.store.size(_note(job, part, n + 1)) is None)
+
+
+def _note(job: Job, part: Part, number: int) -> str:
+    return layout.attempt_name(job.phase, job.key, part.attempt, job.run, number)
 
 
 def begin(job: Job, part: Part) -> int:
     """Note that an attempt at a part begins. Returns its number, from 1.
 
     Notes carry the run: an attempt that ended because the whole run was killed is no evidence
-    against the part, one that ended while the run went on is.
+    against the part, one that ended while the run went on is. They are counted by asking for one
+    after the other, there are few: a listing would hold those of all other parts as well.
     """
-    number = attempts(job, part) + 1
-    note = json.dumps({"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}).encode()
-    name = layout.attempt_name(job.phase, job.key, part.attempt, job.run, number)
-    while not job.store.put_if_absent(name, note):
-        number += 1
-        name = layout.attempt_name(job.phase, job.key, part.attempt, job.run, number)
-    return number
+    said = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    note = json.dumps(said).encode()
+    tries = itertools.count(1)
+    return next(n for n in tries if job.store.put_if_absent(_note(job, part, n), note))
 
 
 def admit(
