@@ -6,7 +6,6 @@ runs that are there.
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from pipeline.pointers import Pointer, read_pointers
 from pipeline.verdicts import Verdicts, open_verdicts, verdicts_file
@@ -21,11 +20,12 @@ class UnknownRunError(ValueError):
 
 def chosen_run(store: Store, text: str) -> Verdicts:
     """The ledger that `text` means. Raises `UnknownRunError`, `StoreError`."""
-    path = Path(text)
-    if path.suffix == ".parquet" and path.is_file():
-        return open_verdicts(Store(path.parent), path.name)
-    if path.suffix == ".json" and path.parent.name == "runs" and path.is_file():
-        return _named(Store(path.parent.parent), path.stem)
+    folder, name = os.path.split(text)
+    out, last = os.path.split(folder)
+    if name.endswith(".parquet") and _is_file(text):
+        return open_verdicts(Store(folder or "."), name)
+    if name.endswith(".json") and last == "runs" and _is_file(text):
+        return _named(Store(out or "."), name.removesuffix(".json"))
     pointers = read_pointers(store)
     if any(pointer.name == text for pointer in pointers):
         return _named(store, text)
@@ -37,6 +37,14 @@ def chosen_run(store: Store, text: str) -> Verdicts:
     if os.path.isdir(text) or "://" in text:
         return _folder(Store(text), text)
     raise UnknownRunError(f"{store.url} has no run {text!r}; {_known(pointers)}")
+
+
+def _is_file(text: str) -> bool:
+    """Whether there is a file, or an object in a bucket, of that name."""
+    if "://" not in text:
+        return os.path.isfile(text)
+    folder, name = os.path.split(text)
+    return Store(folder).size(name) is not None
 
 
 def _folder(store: Store, text: str) -> Verdicts:

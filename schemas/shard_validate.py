@@ -5,14 +5,16 @@ shard's index and one sample at a time, and one digest per key and recording.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
 
 from schemas.ids import bytes_digest
 from schemas.manifest import NAME, PART_NAME, Manifest, ShardEntry, index_name, read_manifest
 from schemas.records import frames
 from schemas.shard import ShardError, has_audio
 from schemas.shard_index import IndexRow, read_index
+from schemas.shard_place import ShardPlace
 from schemas.shard_reader import Sample, read_shard, verify
 from schemas.shard_tokens import TokenizerEntry, check_units
 
@@ -34,53 +36,66 @@ class _Seen:
     splits: dict[str, str] = dataclasses.field(default_factory=dict)  # recording -> split
 
 
-def validate(root: Path, decode: Decode | None = None) -> list[Problem]:
-    """Every problem of the set whose `manifest.json` is `root`, or lies in the folder `root`.
+def validate(root: str | os.PathLike[str], decode: Decode | None = None) -> list[Problem]:
+    """Every problem of the set whose `manifest.json` is `root`, or lies in the folder `root`; of a
+    bucket too.
 
     With `decode`, each FLAC is decoded and its frames counted; without it, only its header is
     read. `decode` raises ValueError, RuntimeError or OSError for what it cannot decode.
+    Raises `StoreError` where a bucket cannot be read at all.
     """
-    folder = root.parent if root.name == NAME else root
+    place = ShardPlace(root)
+    asked = NAME
+
+    def read(name: str) -> bytes:
+        nonlocal asked
+        asked = name
+        return place.read(name)
+
     try:
-        manifest = read_manifest(lambda name: (folder / name).read_bytes())
-    except FileNotFoundError as error:
-        return [Problem(where=str(error.filename), code="missing", message="there is no such file")]
+        manifest = read_manifest(read)
+    except FileNotFoundError:
+        where = place.where(asked)
+        return [Problem(where=where, code="missing", message="there is no such file")]
     except (ShardError, OSError) as error:
-        code = error.code if isinstance(error, ShardError) else "unreadable"
-        return [Problem(where=str(folder / NAME), code=code, message=str(error))]
-    found = list(_extra(folder, manifest))
+        return [_problem(place.where(NAME), error)]
+    found = list(_extra(place.names(), manifest))
     seen = _Seen()
     for entry in manifest.shards:
-        found += _shard(folder, entry, manifest.tokenizers, seen, decode)
+        try:
+            with place.file(entry.name) as path:
+                found += _shard(path, place, entry, manifest.tokenizers, seen, decode)
+        except FileNotFoundError:
+            message = "the manifest names this shard"
+            found.append(Problem(where=entry.name, code="missing", message=message))
     return found
 
 
-def _extra(folder: Path, manifest: Manifest) -> Iterator[Problem]:
+def _extra(names: Iterable[str], manifest: Manifest) -> Iterator[Problem]:
     """Files that a careless glob would read, and that the manifest does not name."""
     named = {name for entry in manifest.shards for name in (entry.name, index_name(entry.name))}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        looks_ours = path.suffix in (".tar", ".parquet") or PART_NAME.fullmatch(name)
+    for name in names:
+        suffix = PurePosixPath(name).suffix
+        looks_ours = suffix in (".tar", ".parquet") or PART_NAME.fullmatch(name)
         listed = name in named or (PART_NAME.fullmatch(name) and len(manifest.shards) > 0)
-        if path.is_file() and looks_ours and not listed:
+        if looks_ours and not listed:
             yield Problem(where=name, code="extra", message="the manifest does not name this file")
 
 
 def _shard(
-    folder: Path,
+    path: Path,
+    place: ShardPlace,
     entry: ShardEntry,
     tokenizers: tuple[TokenizerEntry, ...],
     seen: _Seen,
     decode: Decode | None,
 ) -> Iterator[Problem]:
-    path = folder / entry.name
     rows: list[IndexRow] = []
     try:
         with path.open("rb") as stream:
             verify(stream, entry)
     except FileNotFoundError:
-        yield Problem(where=entry.name, code="missing", message="the manifest names this shard")
-        return
+        raise
     except (ShardError, OSError) as error:
         yield _problem(entry.name, error)
     try:
@@ -92,7 +107,7 @@ def _shard(
     except (ShardError, OSError) as error:
         yield _problem(entry.name, error)
         return
-    yield from _index(folder, entry, rows)
+    yield from _index(place, entry, rows)
 
 
 def _problem(where: str, error: Exception) -> Problem:
@@ -168,10 +183,10 @@ def _decoded(sample: Sample, where: str, decode: Decode) -> Iterator[Problem]:
         )
 
 
-def _index(folder: Path, entry: ShardEntry, rows: list[IndexRow]) -> Iterator[Problem]:
+def _index(place: ShardPlace, entry: ShardEntry, rows: list[IndexRow]) -> Iterator[Problem]:
     name = index_name(entry.name)
     try:
-        data = (folder / name).read_bytes()
+        data = place.read(name)
         index = read_index(data, name)
     except FileNotFoundError:
         yield Problem(where=name, code="missing", message=f"{entry.name} has no index")

@@ -4,12 +4,12 @@ import argparse
 import io
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from pipeline import layout
 from pipeline.pointers import read_pointers
 from pipeline.report import clean, figures
 from schemas.manifest import NAME, read_manifest
+from schemas.shard_place import ShardPlace
 from schemas.shard_validate import validate
 from schemas.store import Store, StoreError
 
@@ -19,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "shards",
         nargs="+",
         metavar="SHARDS",
-        help="a manifest.json, the folder that holds one, or an OUT: the newest run of each recipe",
+        help="a manifest.json, the folder that holds one, or an OUT (the newest run of each "
+        "recipe); in a bucket too",
     )
     parser.add_argument(
         "--quick", action="store_true", help="read the headers of FLACs only, decode nothing"
@@ -40,23 +41,27 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if wrong else 0
 
 
-def _roots(text: str) -> Iterator[Path]:
+def _roots(text: str) -> Iterator[str]:
     """The folders of sets that an argument names."""
     store = Store(text)
-    if store.remote:
-        raise StoreError(
-            f"{text}: sets on a remote store cannot be validated yet. Copy the folder that holds "
-            f"{NAME} to a local disk and validate it there"
-        )
-    path = Path(text)
-    if path.name == NAME or (path / NAME).exists() or not (path / "runs").is_dir():
-        yield path
+    if text.rpartition("/")[2] == NAME or _is_set(store) or not _is_out(store):
+        yield text
         return
     pointers = read_pointers(store)
     if not pointers:
         raise StoreError(f"{text} holds no finished run; run curate to its end first")
     for pointer in pointers:
-        yield path / layout.composition_folder(pointer.compose)
+        yield f"{text.rstrip('/')}/{layout.composition_folder(pointer.compose)}"
+
+
+def _is_set(store: Store) -> bool:
+    manifest = store.local(NAME)
+    return manifest.exists() if manifest is not None else store.size(NAME) is not None
+
+
+def _is_out(store: Store) -> bool:
+    folder = store.local("runs")
+    return folder.is_dir() if folder is not None else bool(store.list("runs"))
 
 
 def decoded(data: bytes) -> tuple[int, int]:
@@ -69,11 +74,10 @@ def decoded(data: bytes) -> tuple[int, int]:
     return length, int(soundfile.info(io.BytesIO(data)).samplerate)
 
 
-def _summary(root: Path, problems: int) -> str:
+def _summary(root: str, problems: int) -> str:
     if problems:
         return f"{figures.count(problems)} problem{'' if problems == 1 else 's'}"
-    folder = root.parent if root.name == NAME else root
-    shards = read_manifest(lambda name: (folder / name).read_bytes()).shards
+    shards = read_manifest(ShardPlace(root).read).shards
     documents = sum(shard.documents for shard in shards)
     seconds = sum(shard.seconds for shard in shards)
     size = sum(shard.bytes for shard in shards)

@@ -80,9 +80,9 @@ def test_an_out_without_a_finished_run(made: Made, tmp_path: Path) -> None:
     assert said.code == 1 and "no finished run" in said.err
 
 
-def test_a_remote_store_is_refused_clearly() -> None:
-    said = validate("gs://bucket/folder")
-    assert said.code == 1 and "cannot be validated yet" in said.err
+def test_a_store_that_is_no_store_is_refused_clearly() -> None:
+    said = validate("ftp://host/folder")
+    assert said.code == 1 and "cannot store at 'ftp://host/folder'" in said.err
 
 
 def test_decoded_counts_frames_and_rate() -> None:
