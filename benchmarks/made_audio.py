@@ -155,10 +155,14 @@ def podcasts(folder: pathlib.Path, source: Voices, seconds: float, seed: int = 2
     return made
 
 
-def long(folder: pathlib.Path, source: Voices, seconds: float, seed: int = 3) -> Made:
-    """One file of six voices, FLAC."""
+def long(
+    folder: pathlib.Path, source: Voices, seconds: float, seed: int = 3, bits: int = 16
+) -> Made:
+    """One file of six voices, FLAC. Fewer `bits` a sample make hundreds of hours fit a disk."""
     path = folder / f"long-{round(seconds)}s.flac"
-    return _written(path, _talk(source, 6, seconds, seed), seed)
+    low = 16 - bits
+    blocks = ((block >> low) << low for block in _talk(source, 6, seconds, seed))
+    return _written(path, blocks, seed)
 
 
 def mixed(folder: pathlib.Path, source: Voices, minutes: float) -> list[Made]:

@@ -155,8 +155,9 @@ def curate(
     *arguments: str,
     recipe: pathlib.Path | str,
     memory: bool = False,
+    more: Mapping[str, str] | None = None,
 ) -> Watched:
     """`speechloom curate`, watched: what `make curate` runs once the set-up is done."""
     command = [sys.executable, "-m", "pipeline", "curate", "--data", str(data)]
     command += ["--recipe", str(recipe), "--out", str(out), *arguments]
-    return watch(command, memory=memory, cwd=on.ROOT, label=lambda: run_log.now(out))
+    return watch(command, memory=memory, cwd=on.ROOT, more=more, label=lambda: run_log.now(out))

@@ -31,6 +31,7 @@ REPORT_SECONDS = 1.0
 LOOK_SECONDS = 0.01  # to probe one file
 DIGEST_BYTES = 300e6  # digested in a second, from a disk
 COMPOSE_SECONDS = 0.0004  # to decode and encode one second of FLAC for a shard
+SET_SECONDS = 0.00005  # to select the clips of one second, and as much to arrange them
 
 STORED_SHARE = 0.85  # of a recording that is stored as speech
 FLAC_SHARE = 0.62  # of the bytes of PCM16 that FLAC takes (samples/: 20.1 kB a second at 16 kHz)

@@ -488,7 +488,7 @@ class _Planner:
                     cached_seconds=seconds if not todo else 0.0,
                     parts=int(todo),
                     workers=int(todo),
-                    compute_seconds=0.00005 * seconds if todo else 0.0,
+                    compute_seconds=costs.SET_SECONDS * seconds if todo else 0.0,
                     measured=False,
                     held_by=self._holder(phase, key),
                 )

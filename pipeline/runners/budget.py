@@ -129,7 +129,7 @@ def _phases(recipe: Recipe, hours: float) -> Iterator[PhaseBudget]:
         steps = tuple(s for name in recipe.streams for s in recipe.steps(name, phase))
         rate = sum(costs.cost(step).seconds for step in steps)
         if phase == "compose":
-            rate = costs.COMPOSE_SECONDS + 2 * 0.00005  # and to select and arrange its rows
+            rate = costs.COMPOSE_SECONDS + 2 * costs.SET_SECONDS  # and to select and arrange rows
         yield PhaseBudget(
             phase=phase if phase != "compose" else "select to compose",
             core_hours=hours * share * rate,
