@@ -9,15 +9,12 @@ Trade-off: samples cross a pipe, which costs about a tenth of the time of decodi
 child starts once per worker (under a second), not once per file.
 """
 
-import concurrent.futures
 import dataclasses
 import hashlib
 import json
 import os
 import stat
-import threading
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -32,59 +29,33 @@ from transforms.door_words import (
     Limits,
     MediaError,
 )
+from transforms.doorkeeper import Doorkeeper
 from transforms.step import AudioSink
 
 __all__ = ["CODES", "ChannelMode", "Claims", "Decoded", "Door", "DoorError", "Limits", "MediaError"]
 
 _LARGEST_ANSWER = 32 << 20  # samples or bytes in one frame; honest ones stay below 13 million
-_START_SECONDS = 120.0  # a cold import on a busy machine
 
 
 class DoorError(RuntimeError):
     """The child cannot start, or has a bug: not the fault of a file."""
 
 
-class Door:
-    """Owner of the child; a context manager. Calls from several threads take turns."""
+class Door(Doorkeeper):
+    """A child that decodes media. Starting it raises `DoorError` where it cannot be done."""
 
     def __init__(self, limits: Limits | None = None) -> None:
+        super().__init__(self._new, self._unstarted)
         self.limits = limits or Limits()
-        self.restarts = 0  # children lost to files, for counters and tests
-        self._child: Child | None = None
-        self._turn = threading.Lock()
-        # The child is tied to the life of the *thread* that starts it (PR_SET_PDEATHSIG), and a
-        # runner's threads come and go: so one thread of our own starts all children.
-        self._starter: concurrent.futures.ThreadPoolExecutor | None = None
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
+    def _new(self) -> Child:
+        return Child(self.limits.memory_mb)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def start(self) -> None:
-        """Start the child now instead of at the first file. Raises `DoorError`."""
-        with self._turn:
-            self._running()
-
-    def close(self) -> None:
-        """End the child. The door may be started again."""
-        with self._turn:
-            self._drop_child()
-            if self._starter is not None:
-                self._starter.shutdown()
-                self._starter = None
-
-    @property
-    def pid(self) -> int | None:
-        """The child's process id, while it runs."""
-        return None if self._child is None else self._child.process.pid
+    def _unstarted(self, lost: ChildLost) -> DoorError:
+        return DoorError(
+            f"the decoding process did not start ({lost.detail}); is `av` installed, and are "
+            f"{self.limits.memory_mb} MB of address space (memory_mb) enough?"
+        )
 
     def probe(self, path: str | os.PathLike[str]) -> Claims:
         """What the header of a file says; no sample is decoded beyond what opening needs.
@@ -165,27 +136,6 @@ class Door:
                 return answer
             block = np.frombuffer(child.read(2 * channels * length, budget), "<i2")
             seconds = intake.take(block.reshape(channels, length))
-
-    def _running(self) -> Child:
-        if self._child is None:
-            if self._starter is None:
-                self._starter = concurrent.futures.ThreadPoolExecutor(1, "door-starter")
-            child = self._starter.submit(Child, self.limits.memory_mb).result()
-            try:
-                _, _, length = HEADER.unpack(child.read(HEADER.size, _START_SECONDS))
-                child.read(length, _START_SECONDS)  # the hello
-            except ChildLost as lost:
-                raise DoorError(
-                    f"the decoding process did not start ({lost.detail}); is `av` installed, and "
-                    f"are {self.limits.memory_mb} MB of address space (memory_mb) enough?"
-                ) from lost
-            self._child = child
-        return self._child
-
-    def _drop_child(self) -> None:
-        if self._child is not None:
-            self._child.kill()
-            self._child = None
 
 
 class _Intake:

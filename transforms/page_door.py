@@ -8,22 +8,19 @@ code, never the end of a run. A child that has served `PAGES` is replaced, so th
 leave behind cannot decide what fits.
 """
 
-import concurrent.futures
 import dataclasses
 import json
 import os
-import threading
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from transforms.door_process import Child, ChildLost
 from transforms.door_words import HEADER
+from transforms.doorkeeper import Doorkeeper
 from transforms.extract.reading import Asked
 
 PAGES = 2_000  # answers of one child
 _LARGEST_ANSWER = 1 << 28  # bytes of one frame
-_START_SECONDS = 120.0  # a cold import on a busy machine
 _PROGRAM = "transforms.page_child"
 
 
@@ -31,47 +28,23 @@ class PageDoorError(RuntimeError):
     """The child cannot start, or has a bug: not the fault of a file."""
 
 
-class PageDoor:
-    """Owner of the child; a context manager. Calls from several threads take turns."""
+class PageDoor(Doorkeeper):
+    """A child that reads pages. Starting it raises `PageDoorError` where it cannot be done."""
 
     def __init__(self, deadline_seconds: float = 20.0, memory_mb: int = 1024) -> None:
+        super().__init__(self._new, self._unstarted)
         self.deadline_seconds, self.memory_mb = deadline_seconds, memory_mb
-        self.restarts = 0  # children lost to files, for counters and tests
-        self._child: Child | None = None
+        self._served = 0  # answers of the present child
+
+    def _new(self) -> Child:
         self._served = 0
-        self._turn = threading.RLock()
-        # as in `transforms.door`: the child lives no longer than the thread that starts it
-        self._starter: concurrent.futures.ThreadPoolExecutor | None = None
+        return Child(self.memory_mb, _PROGRAM)
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def start(self) -> None:
-        """Start the child now instead of at the first file. Raises `PageDoorError`."""
-        with self._turn:
-            self._running()
-
-    def close(self) -> None:
-        """End the child. The door may be started again."""
-        with self._turn:
-            self._drop_child()
-            if self._starter is not None:
-                self._starter.shutdown()
-                self._starter = None
-
-    @property
-    def pid(self) -> int | None:
-        """The child's process id, while it runs."""
-        return None if self._child is None else self._child.process.pid
+    def _unstarted(self, lost: ChildLost) -> PageDoorError:
+        return PageDoorError(
+            f"the process that reads pages did not start ({lost.detail}); is trafilatura "
+            f"installed, and are {self.memory_mb} MB of address space (memory_mb) enough?"
+        )
 
     def pages(self, path: str, asked: Asked) -> Iterator[dict[str, Any]]:
         """The answers of `transforms.extract.reading.answers` for a file, as they come.
@@ -135,22 +108,4 @@ class PageDoor:
     def _running(self) -> Child:
         if self._child is not None and self._served >= PAGES:
             self._drop_child()
-        if self._child is None:
-            if self._starter is None:
-                self._starter = concurrent.futures.ThreadPoolExecutor(1, "page-door-starter")
-            child = self._starter.submit(Child, self.memory_mb, _PROGRAM).result()
-            try:
-                self._heard(child, _START_SECONDS)  # the hello
-            except ChildLost as lost:
-                raise PageDoorError(
-                    f"the process that reads pages did not start ({lost.detail}); is "
-                    f"trafilatura installed, and are {self.memory_mb} MB of address space "
-                    "(memory_mb) enough?"
-                ) from lost
-            self._child, self._served = child, 0
-        return self._child
-
-    def _drop_child(self) -> None:
-        if self._child is not None:
-            self._child.kill()
-            self._child = None
+        return super()._running()
