@@ -54,11 +54,11 @@ def built_in(name: str) -> dict[str, Any]:
     return found
 
 
-def fingerprint(named: Named | None, folder: Path) -> Any:
+def fingerprint(named: Named | None, found: frozenset[str] | None) -> Any:
     """What a list holds, as a digest; the built-in one has a version too."""
-    if named is None:
+    if named is None or found is None:
         return None
-    text = "\n".join(sorted(entries(named, folder)))
+    text = "\n".join(sorted(found))
     version = built_in(named)["version"] if isinstance(named, str) and named in BUILT_IN else None
     return {"sha256": hashlib.sha256(text.encode()).hexdigest(), "version": version}
 

@@ -33,6 +33,7 @@ from transforms.page_door import PageDoor
 from transforms.step import Phase, RecordStep, Scope
 
 Domains = Annotated[tuple[str, ...], Field(strict=False)] | str
+Lists = tuple[frozenset[str] | None, frozenset[str]]  # allowed domains (None: all), and denied ones
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
 LIBRARIES = ("trafilatura", "lxml", "jusText", "htmldate", "courlan", "markdown-it-py")
 JUDGED = 5_000  # characters by which the language is told
@@ -151,7 +152,8 @@ class Extract(RecordStep):
         default=1024, ge=512, description="Address space of the reading process (MiB; ours)"
     )
 
-    _folder: str = pydantic.PrivateAttr(default="")
+    # what files of domains say: it travels with the step, for a worker may have no such file
+    _read: Lists | None = pydantic.PrivateAttr(default=None)
 
     @pydantic.field_validator("languages")
     @classmethod
@@ -189,26 +191,24 @@ class Extract(RecordStep):
         if not any(isinstance(one, str) and one not in domains.BUILT_IN for one in files):
             return self  # nothing lies anywhere, so steps that say the same are equal
         placed = self.model_copy()
-        placed._folder = str(folder)
-        placed._lists()
+        placed._read = self._lists(folder)
         return placed
 
-    def _lists(self) -> tuple[frozenset[str] | None, frozenset[str]]:
-        folder = Path(self._folder or ".")
-        allowed = None if self.allow_domains is None else self.allow_domains
-        return (
+    def _lists(self, folder: Path = Path()) -> Lists:
+        allowed = self.allow_domains
+        return self._read or (
             None if allowed is None else domains.entries(allowed, folder),
             domains.entries(self.deny_domains, folder),
         )
 
     def fingerprint(self) -> Any:
         """Versions of what reads and tells languages, and what the lists of domains hold."""
-        folder = Path(self._folder or ".")
+        allowed, denied = self._lists()
         return {
             **{name: _version(name) for name in LIBRARIES},
             "language": ENGINES["lid.176"].fingerprint(),
-            "allow_domains": domains.fingerprint(self.allow_domains, folder),
-            "deny_domains": domains.fingerprint(self.deny_domains, folder),
+            "allow_domains": domains.fingerprint(self.allow_domains, allowed),
+            "deny_domains": domains.fingerprint(self.deny_domains, denied),
         }
 
     def load(self) -> Extracting:
