@@ -12,16 +12,32 @@ map is compacted into `manifests/`, one file for every batch of new commits.
 """
 
 import dataclasses
+import functools
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import layout
+from pipeline.accounts import (
+    Accounts,
+    CommitOf,
+    DeadIn,
+    Fresh,
+    Names,
+    Rows,
+    SecondsOf,
+    account,
+)
+from pipeline.spilling import Texts, texts_of
 from schemas.ids import set_digest
 from schemas.records import AudioRef, Drop
 from schemas.store import Store
@@ -30,6 +46,9 @@ from schemas.tables import arrow_schema, from_row, to_row
 R = TypeVar("R")
 
 FORMAT = 1
+ROWS_PER_MANIFEST = 1 << 18  # at least, where there are more
+READ_AT_ONCE = 512  # commits
+READERS = 16  # of commits on a remote store, which are waited for
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,18 +192,33 @@ class Ledger:
 
     done: Mapping[str, str]  # record id -> commit name
     seconds: Mapping[str, float]  # record id -> seconds at the phase's entrance
-    commits: tuple[str, ...]
-    uncovered: tuple[str, ...] = ()  # commits that no manifest holds yet
-    dead: frozenset[str] = frozenset()  # of `done`: nothing comes after them
+    commits: Sequence[str]  # sorted
+    uncovered: Sequence[str] = ()  # commits that no manifest holds yet
+    dead: AbstractSet[str] = frozenset()  # of `done`: nothing comes after them
+    accounts: Accounts | None = dataclasses.field(default=None, compare=False, repr=False)
+    """Where it was read from a store: the columns behind `done`, `seconds` and `dead`."""
 
-    def commits_of(self, ids: Iterable[str]) -> dict[str, set[str]]:
-        """Commit name -> those of `ids` that it accounts for."""
-        found: dict[str, set[str]] = {}
+    def by_commit(self, ids: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+        """The commits that account for any of `ids`, by name, with those that they do."""
+        if self.accounts is not None:
+            yield from self.accounts.by_commit(ids)
+            return
+        found: dict[str, list[str]] = {}
         for record_id in ids:
             name = self.done.get(record_id)
             if name is not None:
-                found.setdefault(name, set()).add(record_id)
-        return found
+                found.setdefault(name, []).append(record_id)
+        yield from sorted(found.items())
+
+    def commits_of(self, ids: Iterable[str]) -> dict[str, set[str]]:
+        """Commit name -> those of `ids` that it accounts for."""
+        return {name: set(mine) for name, mine in self.by_commit(ids)}
+
+    def lacking(self, ids: Iterable[str]) -> Iterator[str]:
+        """Those of `ids` that are not done."""
+        if self.accounts is not None:
+            return self.accounts.lacking(ids)
+        return (record_id for record_id in ids if record_id not in self.done)
 
 
 _MANIFEST = pa.schema(
@@ -199,50 +233,99 @@ _MANIFEST = pa.schema(
 
 def ledger(store: Store, phase: str, key: str) -> Ledger:
     """Read what a phase has done. Where two commits hold one id, the first by name counts."""
-    names = [
-        entry.name
-        for entry in store.list(layout.commits_folder(phase, key))
-        if entry.name.endswith(".parquet")
-    ]
-    present = set(names)
-    tables = []
+    return _ledger(store, phase, key, lambda done: None)
+
+
+def compact(store: Store, phase: str, key: str) -> Ledger:
+    """`ledger`, and write manifests of the commits that none holds yet. Safe to repeat, to race
+    and to kill: a manifest only repeats what its commits say."""
+    folder = f"{layout.phase_folder(phase, key)}/manifests"
+    waiting: list[pa.Table] = []
+
+    def write_manifest() -> None:
+        table = pa.concat_tables(waiting)
+        waiting.clear()
+        sink = io.BytesIO()
+        pq.write_table(table, sink, compression="zstd", row_group_size=1 << 16)
+        name = set_digest(table["commit"].unique().to_pylist())
+        store.put_if_absent(f"{folder}/{name}.parquet", sink.getvalue())
+
+    def keep(done: pa.Table) -> None:
+        waiting.append(done)
+        if sum(table.num_rows for table in waiting) >= ROWS_PER_MANIFEST:
+            write_manifest()
+
+    known = _ledger(store, phase, key, keep)
+    if waiting:
+        write_manifest()
+    return dataclasses.replace(known, uncovered=())
+
+
+def _ledger(store: Store, phase: str, key: str, keep: Callable[[pa.Table], None]) -> Ledger:
+    """`ledger`; `keep` is given the `done` rows of commits that no manifest holds."""
+    folder = layout.commits_folder(phase, key)
+
+    def read(names: Names) -> Iterator[Fresh]:
+        for first, tables in _read(store, names):
+            rows = pa.concat_tables(tables)
+            held = [table.num_rows for table in tables]
+            number = np.repeat(np.arange(first, first + len(tables)), held)
+            commit = pa.array(names[first : first + len(tables)]).take(pa.array(number - first))
+            columns = [commit, rows["id"], rows["seconds"], rows["dead"]]
+            keep(pa.table(columns, schema=_MANIFEST))
+            yield number, texts_of(rows["id"]), *_numbers(rows)
+
+    manifests = _manifests(store, phase, key)
+    accounts, uncovered = account(folder, _listed(store, folder), manifests, read)
+    return Ledger(
+        done=CommitOf(accounts),
+        seconds=SecondsOf(accounts),
+        commits=Names(folder, accounts.files),
+        uncovered=uncovered,
+        dead=DeadIn(accounts),
+        accounts=accounts,
+    )
+
+
+def _listed(store: Store, folder: str) -> Iterator[Texts]:
+    """The names of commits that are there, without their folder."""
+    for names in store.names(folder):
+        found = [name[len(folder) + 1 :] for name in names if name.endswith(".parquet")]
+        yield texts_of(found)
+
+
+def _manifests(store: Store, phase: str, key: str) -> Iterator[Rows]:
+    """What manifests tell, piece by piece."""
+    start = len(layout.commits_folder(phase, key)) + 1
     for entry in store.list(f"{layout.phase_folder(phase, key)}/manifests"):
         with pq.ParquetFile(_open(store, entry.name)) as file:  # read_table imports pandas
-            table = file.read(use_threads=False)
-        tables.append(table.filter(pc.is_in(table["commit"], pa.array(names, pa.string()))))
-    covered = {name for table in tables for name in set(table["commit"].to_pylist())}
-    uncovered = [name for name in names if name not in covered]
-    for name in uncovered:
-        rows = column(store, name, "done")
-        named = pa.array([name] * rows.num_rows, pa.string())
-        tables.append(rows.append_column("commit", named))
-    done: dict[str, str] = {}
-    seconds: dict[str, float] = {}
-    dead: set[str] = set()
-    for table in tables:
-        lost = table["dead"].to_pylist() if "dead" in table.column_names else [False] * len(table)
-        for name, record_id, length, is_dead in zip(
-            *(table[c].to_pylist() for c in ("commit", "id", "seconds")), lost, strict=True
-        ):
-            if name in present and (record_id not in done or name < done[record_id]):
-                done[record_id], seconds[record_id] = name, length
-                (dead.add if is_dead else dead.discard)(record_id)
-    return Ledger(done, seconds, tuple(names), tuple(uncovered), frozenset(dead))
+            for batch in file.iter_batches(1 << 16, use_threads=False):
+                rows = pa.table(batch)
+                names = pc.utf8_slice_codeunits(rows["commit"], start)
+                yield texts_of(names), texts_of(rows["id"]), *_numbers(rows)
 
 
-def compact(store: Store, phase: str, key: str) -> None:
-    """Write the manifest of the commits that none holds yet. Safe to repeat and to race."""
-    current = ledger(store, phase, key)
-    if not current.uncovered:
-        return
-    rows = [
-        {"commit": name, "dead": False, **row}
-        for name in current.uncovered
-        for row in column(store, name, "done").to_pylist()
-    ]
-    sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=_MANIFEST), sink, compression="zstd")
-    name = set_digest(current.uncovered)
-    store.put_if_absent(
-        f"{layout.phase_folder(phase, key)}/manifests/{name}.parquet", sink.getvalue()
-    )
+def _numbers(rows: pa.Table) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Seconds and dead letters; manifests of older versions do not tell the latter."""
+    if "dead" not in rows.column_names:
+        return rows["seconds"].to_numpy(), np.zeros(rows.num_rows, np.bool_)
+    return rows["seconds"].to_numpy(), rows["dead"].fill_null(False).to_numpy()
+
+
+def _read(store: Store, names: Names) -> Iterator[tuple[int, list[pa.Table]]]:
+    """The `done` rows of commits, some hundred at a time, with the place of the first."""
+    read = functools.partial(_done, store)
+    for first in range(0, len(names), READ_AT_ONCE):
+        some = names[first : first + READ_AT_ONCE]
+        if not store.remote:
+            yield first, [read(name) for name in some]
+            continue
+        with ThreadPoolExecutor(READERS, "reader") as pool:
+            yield first, list(pool.map(read, some))
+
+
+def _done(store: Store, name: str) -> pa.Table:
+    rows = column(store, name, "done")
+    if "dead" not in rows.column_names:  # of an older version
+        rows = rows.append_column("dead", pa.array([False] * rows.num_rows))
+    return rows.select(["id", "seconds", "dead"])

@@ -13,11 +13,13 @@ remote one carries a mark in the object's metadata, which tells who won, and is 
 import contextlib
 import dataclasses
 import datetime
+import itertools
 import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,8 @@ _RETRIES: Any = {
     "backoff": {"init_backoff": _FIRST_PAUSE, "max_backoff": _LONGEST_PAUSE, "base": 3},
 }
 _ANSWER_LOST = re.compile(r"HTTP error:|request or response body error|Server returned .* 5\d\d")
+_ORDERED = ("gs://", "s3://")  # list by name, from any name on
+_LISTED, _ALONE = 1000, 10_000  # names: of a page; by one request after the other, before many
 _MARK = "attempt"  # the metadata key of a writer's mark
 
 
@@ -280,6 +284,45 @@ class Store:
                 for meta in batch
             ]
         return sorted(found, key=lambda entry: entry.name)
+
+    def names(self, folder: str) -> Iterator[Sequence[str]]:
+        """The names of objects below a folder, some thousand at a time, in any order.
+
+        Where a store lists by name and from a name on (`_ORDERED`), what a first request does not
+        give is asked for by 15 at once, each from a leading hex digit to the next: a page of 1,000
+        names takes about as long as it takes an answer to come, and names are digests.
+        """
+        if self.absent:
+            return
+        ordered = self.url.startswith(_ORDERED)
+        with self._explained(folder):
+            seen = 0
+            for batch in obstore.list(self.backend, prefix=folder, chunk_size=_LISTED):
+                found = [str(meta["path"]) for meta in batch]
+                yield found
+                seen += len(found)
+                if ordered and seen >= _ALONE:
+                    break
+            else:
+                return
+            starts = [f"{folder}/{digit}" for digit in "123456789abcdef"]
+            yield from self._between(folder, [found[-1], *(s for s in starts if s > found[-1])])
+
+    def _between(self, folder: str, starts: Sequence[str]) -> Iterator[Sequence[str]]:
+        """The names after the first of `starts`, by ranges that are listed at the same time."""
+        waiting: dict[Future[Any], tuple[Any, str | None]] = {}
+        with ThreadPoolExecutor(len(starts), "lister") as pool:
+            for low, high in itertools.pairwise([*starts, None]):
+                pages = obstore.list(self.backend, prefix=folder, offset=low, chunk_size=_LISTED)
+                waiting[pool.submit(next, pages, None)] = (pages, high)
+            while waiting:
+                for done in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    pages, high = waiting.pop(done)
+                    batch = done.result() or []
+                    found = [str(m["path"]) for m in batch if high is None or m["path"] <= high]
+                    if found and len(found) == len(batch):
+                        waiting[pool.submit(next, pages, None)] = (pages, high)
+                    yield found
 
     def delete(self, *names: str) -> None:
         """Remove objects; an absent one is no error."""
