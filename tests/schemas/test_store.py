@@ -1,5 +1,6 @@
 """What every store promises, on a local disk and on a server that speaks S3 (moto's)."""
 
+import hashlib
 import os
 import pickle
 import threading
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas import store as store_module
 from schemas.store import Entry, Store, StoreError
 from tests.cut_way import Cut
 from tests.s3_server import BUCKET, s3_server
@@ -258,3 +260,21 @@ def test_a_place_that_refuses_is_not_asked_for_a_minute(
     with pytest.raises(StoreError, match=r"cannot write or read s3://no-such-bucket/x/a: .*404"):
         Store("s3://no-such-bucket/x").put_if_absent("a", b"")
     assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("alone", [1, 9, 1000])
+def test_names_come_in_pages_and_each_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch, alone: int
+) -> None:
+    """`alone`: after so many, the rest is listed by ranges where the store can."""
+    monkeypatch.setattr(store_module, "_LISTED", 4)
+    monkeypatch.setattr(store_module, "_ALONE", alone)
+    names = {f"k/commits/{hashlib.sha256(bytes([n])).hexdigest()}.parquet" for n in range(40)}
+    names |= {"k/commits/-", "k/commits/0", "k/commits/f", "k/commits/zebra", "k/commits/a/b"}
+    for name in sorted(names):
+        store.put_if_absent(name, b"x")
+    store.put_if_absent("k/commits-of-others", b"x")
+    found = [name for page in store.names("k/commits") for name in page]
+    assert sorted(found) == sorted(names)
+    assert list(store.names("k/nothing")) == []
+    assert list(Store(f"{store.url}-absent").names("k")) == []
