@@ -10,7 +10,6 @@ commit or the new one: the manifest that repeats it goes first.
 
 import dataclasses
 import io
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -22,7 +21,8 @@ from pipeline import commits, layout
 from pipeline.commits import Content, ledger
 from pipeline.failures import WELL_FORMED
 from pipeline.locks import phase_lock
-from pipeline.phases.fetch import fetch_key, frontier, notes_folder
+from pipeline.phases.fetch import fetch_key, frontier
+from pipeline.phases.fetch_notes import noted
 from schemas.ids import digest_of
 from schemas.store import Store
 from schemas.tables import arrow_schema
@@ -98,8 +98,7 @@ def _rows_of_web(store: Store) -> list[Row]:
     for entry in store.list(layout.commits_folder("fetch", key)):
         if entry.name.endswith(".parquet"):
             ids |= set(commits.column(store, entry.name, "row", ["id"])["id"].to_pylist())
-    for entry in store.list(notes_folder(key)):  # of a round that was killed
-        ids |= {json.loads(line)["id"] for line in store.get(entry.name).split(b"\n")[:-1]}
+    ids |= {str(row["id"]) for row in noted(store, key)}  # of a round that was killed
     rows = frontier(store, key, ids).values() if ids else ()
     failed = [r for r in rows if r.state == "dead" or (r.state == "waiting" and r.attempts > 0)]
     return sorted(failed, key=lambda row: row.url)

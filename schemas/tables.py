@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 R = TypeVar("R")
+_PLAIN = frozenset((str, int, float, bool, type(None)))
 
 
 @functools.cache
@@ -88,10 +89,18 @@ def from_row(record: type[R], row: Mapping[str, Any]) -> R:
 
 def to_row(record: Any) -> dict[str, Any]:
     """A record as a row of plain values."""
-    return {field.name: _plain(getattr(record, field.name)) for field in dataclasses.fields(record)}
+    kind: Any = type(record)
+    return {name: _plain(getattr(record, name)) for name in _names(kind)}
+
+
+@functools.cache
+def _names(record: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(record))
 
 
 def _plain(value: Any) -> Any:
+    if type(value) in _PLAIN:
+        return value
     if dataclasses.is_dataclass(value):
         return to_row(value)
     if isinstance(value, tuple):

@@ -8,25 +8,24 @@ what has no commit yet.
 """
 
 import asyncio
-import contextlib
 import dataclasses
 import functools
-import json
-import operator
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, ClassVar, cast
+from typing import ClassVar
 
 from pipeline import commits, layout
 from pipeline.commits import Content, Done
+from pipeline.phases import fetch_notes
+from pipeline.phases.fetch_notes import Notes
 from pipeline.simple import SimpleJob
 from schemas.ids import digest_of
 from schemas.store import Store
 from schemas.tables import arrow_schema, from_row
 from transforms.gather.web.client import Client
-from transforms.gather.web.frontier import ENDED, Row
+from transforms.gather.web.frontier import ENDED, Row, flat
 from transforms.gather.web.pace import Bandwidth
 from transforms.gather.web.settings import Web
 from transforms.gather.web.visit import Ended, Round
@@ -42,10 +41,6 @@ def fetch_key() -> str:
 def body_name(key: str, sha256: str) -> str:
     """Where the bytes of a fetched body lie."""
     return f"{layout.phase_folder('fetch', key)}/bodies/{sha256[:2]}/{sha256}"
-
-
-def notes_folder(key: str) -> str:
-    return f"{layout.phase_folder('fetch', key)}/notes"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,14 +80,11 @@ class FetchJob(SimpleJob):
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         done = tuple(Done(id=row.id, seconds=0.0) for row in rows if row.state in ENDED)
-        content = Content(done=done, rows=tuple(map(_flat, rows)))
+        content = Content(done=done, rows=tuple(map(flat, rows)))
         commits.write(
             self.store, self.phase, self.key, part.id, content, arrow_schema(Row), self.run
         )
-        self.store.delete(_notes_name(self.key, part.id))
-        self.store.delete(
-            *(_note_name(self.key, part.id, row) for row in rows if self.store.remote)
-        )
+        fetch_notes.clear(self.store, self.key, part.id, rows)
 
     def _scratch(self) -> Path:
         """A folder for bodies on their way: beside where they will lie, so that they can move."""
@@ -100,7 +92,6 @@ class FetchJob(SimpleJob):
         if local is None:
             return Path(tempfile.mkdtemp(dir=self.scratch))
         local.mkdir(parents=True, exist_ok=True)
-        (local.parent / "notes").mkdir(exist_ok=True)
         return Path(tempfile.mkdtemp(dir=local))
 
     async def _round(self, part: FetchPart, folder: Path) -> list[Row]:
@@ -112,9 +103,9 @@ class FetchJob(SimpleJob):
             connections=self.web.connections,
             throttle=Bandwidth(self.bandwidth).take if self.bandwidth is not None else None,
         )
-        with self._notes(part.id) as notes:
+        with fetch_notes.opened(self.store, self.key, part.id) as notes:
             async with client:
-                ended = functools.partial(self._ended, notes, part.id)
+                ended = functools.partial(self._ended, notes)
                 found = await asyncio.gather(
                     *(
                         self._queue(client, queue, folder / str(number), ended)
@@ -131,53 +122,21 @@ class FetchJob(SimpleJob):
         one = Round(client, queue.hosts, round_, pace, limits, folder, ended)
         return await one.run(queue.rows)
 
-    async def _ended(self, notes: BinaryIO | None, part: str, row: Row, body: str | None) -> None:
-        if notes is None:
-            await asyncio.to_thread(self._keep, notes, part, row, body)
-        else:  # a link and a short write: a thread would cost more than they do
-            self._keep(notes, part, row, body)
+    async def _ended(self, notes: Notes, row: Row, body: str | None) -> None:
+        if notes.quick:
+            self._keep(notes, row, body)
+        else:
+            await asyncio.to_thread(self._keep, notes, row, body)
 
-    def _keep(self, notes: BinaryIO | None, part: str, row: Row, body: str | None) -> None:
+    def _keep(self, notes: Notes, row: Row, body: str | None) -> None:
         """The body first: what is noted as fetched is there."""
         if body is not None:
             self.store.take(body_name(self.key, row.sha256), body)
-        note = json.dumps(_flat(row)).encode() + b"\n"
-        if notes is None:
-            self.store.replace(_note_name(self.key, part, row), note)
-        else:  # one write of one line to the end of a file: whole, or torn and passed over
-            notes.write(note)
-
-    @contextlib.contextmanager
-    def _notes(self, part: str) -> Iterator[BinaryIO | None]:
-        """Where the rows of a part are noted; None on a store that cannot append."""
-        local = self.store.local(_notes_name(self.key, part))
-        if local is None:
-            yield None
-            return
-        with local.open("ab", buffering=0) as file:
-            yield cast(BinaryIO, file)
-
-
-_FIELDS = tuple(field.name for field in dataclasses.fields(Row))
-_VALUES = operator.attrgetter(*_FIELDS)
-
-
-def _flat(row: Row) -> dict[str, object]:
-    """A row as plain values; none of its fields holds another record."""
-    return dict(zip(_FIELDS, _VALUES(row), strict=True))
-
-
-def _notes_name(key: str, part: str) -> str:
-    return f"{notes_folder(key)}/{part}.jsonl"
-
-
-def _note_name(key: str, part: str, row: Row) -> str:
-    """Stores that cannot append have an object a note."""
-    return f"{notes_folder(key)}/{part}/{row.id}.jsonl"
+        notes.add(row)
 
 
 def frontier(store: Store, key: str, wanted: Iterable[str]) -> dict[str, Row]:
-    """The newest row of each of some URLs that is known. Torn notes are none."""
+    """The newest row of each of some URLs that is known."""
     ids = frozenset(wanted)
     found: dict[str, Row] = {}
     keep(found, (_of(row) for row in _told(store, key) if row["id"] in ids))
@@ -193,9 +152,7 @@ def _told(store: Store, key: str) -> Iterator[Mapping[str, object]]:
     for entry in store.list(layout.commits_folder("fetch", key)):
         if entry.name.endswith(".parquet"):
             yield from _rows(store, entry.name)
-    for entry in store.list(notes_folder(key)):
-        # the last line of a round that was killed may be torn
-        yield from map(json.loads, store.get(entry.name).split(b"\n")[:-1])
+    yield from fetch_notes.noted(store, key)
 
 
 def keep(found: dict[str, Row], rows: Iterable[Row]) -> None:

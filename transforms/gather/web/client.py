@@ -77,7 +77,7 @@ class Answer:
 
     def header(self, name: str) -> str:
         """The first value of a header; empty where there is none."""
-        return next((value for key, value in self.headers if key.lower() == name), "")
+        return _header(self.headers, name)
 
 
 class Client:
@@ -291,7 +291,7 @@ class _Fetch:
         return etag if etag.startswith('"') else self._header("last-modified")
 
     def _header(self, name: str) -> str:
-        return next((value for key, value in self._headers if key.lower() == name), "")
+        return _header(self._headers, name)
 
     async def take(self, response: "aiohttp.ClientResponse") -> str | None:
         """Take an answer: write its body, or give the location that it redirects to."""
@@ -404,6 +404,14 @@ def _target(url: Url, location: str) -> Url:
     except UrlError as error:
         code = "redirect_scheme" if error.code == "scheme" else error.code
         raise FetchError(code, f"it redirects to {error}") from error
+
+
+def _header(headers: tuple[tuple[str, str], ...], name: str) -> str:
+    """The first value of a header; empty where there is none. `name` is in lower case."""
+    for key, value in headers:
+        if key.lower() == name:
+            return value
+    return ""
 
 
 def _continues(headers: Mapping[str, str], first: int) -> bool:

@@ -7,12 +7,13 @@ under the host it belongs to, so each host is asked from one place only.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
-from typing import Literal
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
 
 from schemas.ids import digest_of
 from transforms.gather.web.failures import REASONS
-from transforms.gather.web.urls import Url, of_canonical
+from transforms.gather.web.urls import Url, host_of_canonical
 
 State = Literal["waiting", "done", "unchanged", "moved", "refused", "dead"]
 # refused: not to be fetched, by rule or by wish; dead: could not be fetched
@@ -60,6 +61,16 @@ class Row:
             raise ValueError(f"a URL that is {self.state} and has the digest {self.sha256!r}")
 
 
+FIELDS = tuple(field.name for field in dataclasses.fields(Row))
+values: Callable[[Row], tuple[Any, ...]] = operator.attrgetter(*FIELDS)
+"""The values of a row's `FIELDS`, all plain: none of them holds another record."""
+
+
+def flat(row: Row) -> dict[str, Any]:
+    """A row as plain values by name."""
+    return dict(zip(FIELDS, values(row), strict=True))
+
+
 def by_this_clock(row: Row, now: float) -> Row:
     """A waiting row, as it counts where the clock has gone back since it was written.
 
@@ -93,7 +104,7 @@ def span_of(row: Row) -> Span | None:
 
 def host_of(row: Row) -> str:
     """The host of a row's URL, which is canonical; an IPv6 address without brackets."""
-    return of_canonical(row.url).host
+    return host_of_canonical(row.url)
 
 
 def groups(hosts: Mapping[str, Iterable[str]]) -> dict[str, str]:

@@ -51,15 +51,18 @@ class Permission:
 
     async def declared(self, url: Url) -> Declared:
         """What the origin of a URL declares, from memory or anew."""
-        task = self._known.get(url.origin)
+        origin = url.origin
+        task = self._known.get(origin)
         if task is not None and task.done():
             stale = task.cancelled() or task.exception() is not None
             if stale or task.result().until < self._clock():
                 task = None
+            else:
+                return task.result()
         if task is None:
-            task = asyncio.ensure_future(self._ask(url.origin))
-            self._known[url.origin] = task
-        return task.result() if task.done() else await asyncio.shield(task)
+            task = asyncio.ensure_future(self._ask(origin))
+            self._known[origin] = task
+        return await asyncio.shield(task)
 
     async def check(self, url: Url) -> Declared:
         """What the origin of a URL declares. Raises `FetchError` where the URL must not be asked

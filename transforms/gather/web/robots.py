@@ -28,7 +28,7 @@ class Robots:
         """Whether the agent may fetch a URL of this origin. `agent`: our product token."""
         if self.text is None:
             return False
-        return _parsed(self.text).can_fetch(url, agent)
+        return not self.text or bool(_parsed(self.text).can_fetch(url, agent))
 
     def delay(self, agent: str) -> float | None:
         """Seconds between two requests that the owner asks for; None: none is named.

@@ -8,6 +8,7 @@ digest of what they gave. Idempotent: the canonical form of a canonical form is 
 """
 
 import dataclasses
+import functools
 import re
 import urllib.parse
 
@@ -45,9 +46,7 @@ class Url:
     @property
     def origin(self) -> str:
         """Scheme, host and port: what shares one robots.txt."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        default = SCHEMES[self.scheme] == self.port
-        return f"{self.scheme}://{host}" + ("" if default else f":{self.port}")
+        return self.text[: -len(self.target)]
 
 
 def canonical(text: str, base: str | None = None) -> Url:
@@ -78,22 +77,34 @@ def canonical(text: str, base: str | None = None) -> Url:
     path = _dotless(_encoded(parts.path, _PATH)) or "/"
     query = _encoded(parts.query, _QUERY)
     target = path + (f"?{query}" if query else "")
-    found = Url("", parts.scheme, host, number, target)
-    whole = dataclasses.replace(found, text=found.origin + target)
-    if len(whole.text) > MAX_URL:
-        raise UrlError("bad_url", text, f"{len(whole.text)} characters; {MAX_URL} are taken")
-    return whole
+    named = f"[{host}]" if ":" in host else host
+    default = SCHEMES[parts.scheme] == number
+    whole = f"{parts.scheme}://{named}{'' if default else f':{number}'}{target}"
+    if len(whole) > MAX_URL:
+        raise UrlError("bad_url", text, f"{len(whole)} characters; {MAX_URL} are taken")
+    return Url(whole, parts.scheme, host, number, target)
 
 
 def of_canonical(text: str) -> Url:
     """The parts of a URL that is canonical already, as rows of the frontier are."""
-    scheme, _, rest = text.partition("://")
-    authority, _, target = rest.partition("/")
+    end = text.index("/", len("https://"))  # no host is empty, so neither scheme ends beyond it
+    return Url(text, *_authority(text[:end]), text[end:])
+
+
+def host_of_canonical(text: str) -> str:
+    """The host of a URL that is canonical already; an IPv6 address without brackets."""
+    return _authority(text[: text.index("/", len("https://"))])[1]
+
+
+@functools.lru_cache(maxsize=4096)  # a queue asks for those of few hosts, URL after URL
+def _authority(origin: str) -> tuple[str, str, int]:
+    """Scheme, host and port of a canonical origin."""
+    scheme, _, authority = origin.partition("://")
     host, colon, port = authority.rpartition(":")
     if not colon or authority.endswith("]"):  # no port; an IPv6 address has colons of its own
         host, port = authority, ""
     number = int(port) if port else SCHEMES[scheme]
-    return Url(text, scheme, host.removeprefix("[").removesuffix("]"), number, f"/{target}")
+    return scheme, host.removeprefix("[").removesuffix("]"), number
 
 
 def shown(url: str) -> str:

@@ -1,0 +1,102 @@
+"""Notes: what became of each URL of a round that has no commit yet.
+
+A row is noted the moment its URL ends, so a kill costs the URLs in flight. Locally a part's notes
+are lines at the end of one file; stores that cannot append have an object a note. Either is removed
+once the round's commit holds the same rows. A line is one write, whole or torn: a torn one counts
+for nothing, and its URL is asked for again.
+"""
+
+import contextlib
+import errno
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import BinaryIO, cast
+
+from pipeline import layout
+from schemas.store import Store
+from transforms.gather.web.frontier import FIELDS, Row, flat, values
+
+
+def notes_folder(key: str) -> str:
+    return f"{layout.phase_folder('fetch', key)}/notes"
+
+
+def _file_name(key: str, part: str) -> str:
+    return f"{notes_folder(key)}/{part}.jsonl"
+
+
+def _object_name(key: str, part: str, row: Row) -> str:
+    return f"{notes_folder(key)}/{part}/{row.id}.jsonl"
+
+
+class Notes:
+    """Takes the rows of one part."""
+
+    def __init__(self, store: Store, key: str, part: str, file: BinaryIO | None) -> None:
+        self._store, self._key, self._part, self._file = store, key, part, file
+        if file is not None:
+            if file.tell():  # of an attempt that was killed: its last line may be torn
+                file.write(b"\n")
+            self._append(FIELDS)
+
+    @property
+    def quick(self) -> bool:
+        """Whether a note is a short write: a thread would cost more than it does."""
+        return self._file is not None
+
+    def add(self, row: Row) -> None:
+        """Note a row. Raises `OSError` or `StoreError` where the place is full or gone."""
+        if self._file is None:
+            note = json.dumps(flat(row)).encode() + b"\n"
+            self._store.replace(_object_name(self._key, self._part, row), note)
+        else:
+            self._append(values(row))
+
+    def _append(self, note: tuple[object, ...]) -> None:
+        assert self._file is not None
+        line = json.dumps(note).encode() + b"\n"
+        if self._file.write(line) != len(line):
+            raise OSError(errno.ENOSPC, "a note was cut short: is the disk full?", self._file.name)
+
+
+@contextlib.contextmanager
+def opened(store: Store, key: str, part: str) -> Iterator[Notes]:
+    """The notes of a part, for more of them."""
+    local = store.local(_file_name(key, part))
+    if local is None:
+        yield Notes(store, key, part, None)
+        return
+    local.parent.mkdir(parents=True, exist_ok=True)
+    with local.open("ab", buffering=0) as file:
+        yield Notes(store, key, part, cast(BinaryIO, file))
+
+
+def clear(store: Store, key: str, part: str, rows: Iterable[Row]) -> None:
+    """Remove the notes of a part, whose commit holds these rows."""
+    store.delete(_file_name(key, part))
+    store.delete(*(_object_name(key, part, row) for row in rows if store.remote))
+
+
+def noted(store: Store, key: str) -> Iterator[Mapping[str, object]]:
+    """All rows that are noted, as plain values by name."""
+    for entry in store.list(notes_folder(key)):
+        yield from _rows(store.get(entry.name))
+
+
+def _rows(data: bytes) -> Iterator[Mapping[str, object]]:
+    """The rows of one file: objects, or lists of values after a list of their names.
+
+    Names once, and not in every line, halve what each URL that ends costs.
+    """
+    names: list[str] | None = None
+    for line in data.split(b"\n"):
+        try:
+            note = json.loads(line)
+        except ValueError:  # torn, or the nothing after the last line
+            continue
+        if isinstance(note, dict):
+            yield note
+        elif note[0] == FIELDS[0]:  # no id is "id"
+            names = note
+        elif names is not None:
+            yield dict(zip(names, note, strict=True))
