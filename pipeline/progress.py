@@ -1,10 +1,9 @@
 """What a run says while it works: one live line on a terminal, plain lines elsewhere, a log always.
 
-The log is JSON lines in OUT/logs (on a remote store it is written at the end). The rate is audio
-seconds per second of wall time of the present phase; the time left is an estimate from it.
+The log is JSON lines in OUT/logs (`pipeline/run_log.py`). The rate is audio seconds per second of
+wall time of the present phase; the time left is an estimate from it.
 """
 
-import contextlib
 import json
 import sys
 import time
@@ -13,7 +12,8 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from pipeline import layout
-from schemas.store import Store, StoreError
+from pipeline.run_log import RunLog
+from schemas.store import Store
 
 PLAIN_SECONDS = 15.0  # between plain lines
 LIVE_SECONDS = 0.2
@@ -46,21 +46,9 @@ class Progress:
         self._out = stream or sys.stderr
         self._live = self._out.isatty()
         self._clock = clock
-        self._store = store
         self._name = layout.log_name(run)
-        self._lines: list[str] = []
-        self._file: TextIO | None = None
+        self._kept = RunLog(store, self._name, clock)
         self._log_failed = False
-        local = store.local(self._name)
-        if local is not None:
-            try:
-                local.parent.mkdir(parents=True, exist_ok=True)
-                self._file = local.open("a", encoding="utf-8")
-            except OSError as error:
-                raise StoreError(
-                    f"cannot write {local}: {error.strerror}. Name another folder as OUT, or make "
-                    "this one writable"
-                ) from error
         self._phase = ""
         self._planned = self._done = 0.0
         self._parts = self._finished = 0
@@ -76,11 +64,8 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         self._clear()
-        if self._file is not None:
-            with contextlib.suppress(OSError):  # lines that a full disk did not take
-                self._file.close()
-        elif self._lines:
-            self._store.replace(self._name, "".join(self._lines).encode())
+        self._kept.close()
+        self._tell_of_log()
 
     def __call__(self, kind: str, value: Any) -> None:
         if kind == "phase":
@@ -117,16 +102,12 @@ class Progress:
         record = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": kind}
         elapsed = round(self._clock() - self._start, 3)  # seconds since the run began
         record |= {"elapsed": elapsed, "phase": self._phase, "value": value}
-        line = json.dumps(record) + "\n"
-        if self._file is None:
-            self._lines.append(line)
-            return
-        try:
-            self._file.write(line)
-            self._file.flush()
-        except OSError as error:  # a full disk: what matters will say so too, and better
-            if not self._log_failed:
-                self.say(f"the log {self._name} is not complete: {error.strerror}")
+        self._kept.add(json.dumps(record), now=kind == "phase")
+        self._tell_of_log()
+
+    def _tell_of_log(self) -> None:
+        if self._kept.failed and not self._log_failed:
+            self.say(f"the log {self._name} is not complete: {self._kept.failed}")
             self._log_failed = True
 
     def _line(self) -> str:

@@ -100,11 +100,34 @@ def test_the_log_is_json_lines(tmp_path: Path) -> None:
     assert events[2]["value"] == ["p1", 3600.0] and events[2]["phase"] == "hear"
 
 
-def test_a_remote_log_is_written_at_the_end() -> None:
-    store = Store("memory:///bucket")
-    with Progress(store, "run", io.StringIO()) as progress:
-        phase(progress, Clock())
-    assert len(store.get("logs/run.jsonl").splitlines()) == 3
+def test_a_remote_log_is_there_while_the_run_works() -> None:
+    """Or gc would take a killed run's work for nobody's."""
+    store, clock = Store("memory:///bucket"), Clock()
+
+    def kept() -> int:
+        return len(store.get("logs/run.jsonl").splitlines())
+
+    with Progress(store, "run", io.StringIO(), clock) as progress:
+        phase(progress, clock)  # begins, and says something 100 s later
+        assert kept() == 3
+        progress("begin", "p2")
+        assert kept() == 3
+        clock.now += 21
+        progress("begin", "p3")
+        assert kept() == 5
+        progress("begin", "p4")
+    assert kept() == 6
+
+
+def test_a_remote_log_that_cannot_be_kept_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: Store, name: str, data: object) -> None:
+        raise StoreError(f"cannot write {name}")
+
+    monkeypatch.setattr(Store, "replace", refused)
+    said, clock = io.StringIO(), Clock()
+    with Progress(Store("memory:///bucket"), "run", said, clock) as progress:
+        phase(progress, clock)
+    assert said.getvalue().count("the log logs/run.jsonl is not complete: cannot write") == 1
 
 
 def test_a_place_that_takes_no_log_is_named(tmp_path: Path) -> None:
