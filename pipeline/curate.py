@@ -533,7 +533,7 @@ def engine_for(options: Options, recipe: Recipe, run: str = "") -> Engine:
     """The engine that a run asks for. Raises `EngineError` where it cannot run it."""
     hinted = [name for name in sorted(recipe.resources) if "accelerator" in recipe.hints(name)]
     engine = engine_of(options.runner, options.beam, options.out, options.workers, run, hinted)
-    refuse_unreachable(engine, options.data, options.out)
+    refuse_unreachable(engine, options.data, options.out, options.kind, wanted(recipe))
     return engine
 
 
@@ -555,10 +555,13 @@ def target_of(options: Options, members: Sequence[Member]) -> float:
 def refuse_nested(options: Options) -> None:
     """OUT inside DATA would make results into input."""
     store = Store(options.out)
-    if store.remote or not os.path.isdir(options.data):
+    if store.remote:
+        data, out = options.data, store.url
+    elif os.path.isdir(options.data):
+        data, out = os.path.realpath(options.data), os.path.realpath(store.url)
+    else:
         return
-    data, out = os.path.realpath(options.data), os.path.realpath(store.url)
-    if out == data or out.startswith(data.rstrip("/") + "/"):
+    if out.rstrip("/") == data.rstrip("/") or out.startswith(data.rstrip("/") + "/"):
         raise DataError(
             shown(options.data),
             f"OUT ({shown(options.out)}) lies inside DATA, so results would become input",

@@ -7,6 +7,7 @@ what the user gives stands. Any other name is passed to Beam as it is, with the 
 """
 
 import dataclasses
+import glob
 import os
 import re
 import shlex
@@ -14,6 +15,8 @@ import shutil
 from collections.abc import Sequence
 
 from schemas.store import Store
+from transforms.gather.entry import AUDIO, Wanted
+from transforms.gather.web.data import recognise
 
 NAMES = ("direct", "flink", "dataflow", "prism")
 POOL = "localhost:50000"  # where a pool of workers listens on every machine of a cluster
@@ -172,16 +175,22 @@ def _dataflow(
     return Engine(name="dataflow", given=given, filled=_lacking(given, *wanted), elsewhere=True)
 
 
-def refuse_unreachable(engine: Engine, data: str, out: str) -> None:
+def refuse_unreachable(
+    engine: Engine, data: str, out: str, kind: str | None = None, wanted: Wanted = AUDIO
+) -> None:
     """Workers on other machines reach buckets, not this machine's folders. Raises `EngineError`.
 
+    A local list, table or feed of URLs is read by the driver; what it names lies elsewhere.
     Flink may run on machines that share a disk, or on this one, so there it is told, not refused.
     """
     if engine.name != "dataflow":
         return
     if not Store(out).remote:
         raise EngineError(f"OUT ({out}) is on this machine, which workers of dataflow do not see")
-    if os.path.exists(data):
+    if not (os.path.exists(data) or glob.has_magic(data)) or "://" in data:
+        return
+    of_urls = recognise(data, kind, wanted)
+    if of_urls is None or of_urls.archived:
         raise EngineError(
             f"DATA ({data}) is on this machine, which workers of dataflow do not see: copy it to a "
             "bucket and name that, as gs://bucket/folder"

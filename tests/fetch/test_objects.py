@@ -9,6 +9,7 @@ import pytest
 from obstore.store import MemoryStore
 
 from pipeline.__main__ import main
+from pipeline.curate import Options, refuse_nested
 from pipeline.phases import objects
 from pipeline.phases.objects import listing
 from tests.laws.runs import ROOT, Ran, curate
@@ -127,3 +128,12 @@ def test_what_is_not_there_is_an_error_without_secrets(bucket: Bucket, data: str
     with pytest.raises(DataError) as caught:
         listing(data)
     assert "secret" not in str(caught.value)
+
+
+def test_results_may_not_lie_among_the_objects_of_data() -> None:
+    for out in ("s3://bucket/talks", "s3://bucket/talks/", "s3://bucket/talks/out"):
+        for data in ("s3://bucket/talks", "s3://bucket/talks/", "s3://bucket"):
+            with pytest.raises(DataError, match="inside DATA"):
+                refuse_nested(Options(data=data, out=out))
+    refuse_nested(Options(data="s3://bucket/talks", out="s3://bucket/talks-out"))
+    refuse_nested(Options(data="s3://bucket/talks", out="gs://bucket/talks"))

@@ -1,5 +1,7 @@
 """Names of engines, options filled in, and what is refused before anything starts."""
 
+from pathlib import Path
+
 import pytest
 
 from pipeline.runners.engine import NAMES, EngineError, engine_of, refuse_unreachable
@@ -51,10 +53,18 @@ def test_what_cannot_run_is_refused_with_what_to_do(
         engine_of(name, beam, out)
 
 
-def test_dataflow_sees_no_disk_of_this_machine() -> None:
+def test_dataflow_sees_no_disk_of_this_machine(tmp_path: Path) -> None:
+    urls = tmp_path / "urls.txt"
+    urls.write_text("https://x.example/a.mp3\n")
+    (tmp_path / "urls.csv").write_text("url\nhttps://x.example/a.mp3\n")
+    (tmp_path / "paths.csv").write_text("path\na.mp3\n")
+    (tmp_path / "a.warc.gz").write_bytes(b"")
     engine = engine_of("dataflow", f"{CLOUD} --temp_location=gs://b/t", "out")
     with pytest.raises(EngineError, match=r"OUT .* is on this machine"):
         refuse_unreachable(engine, "gs://b/data", "out")
-    with pytest.raises(EngineError, match="copy it to a bucket"):
-        refuse_unreachable(engine, "tests", "gs://b/out")
+    for data in ("tests", "tests/*.wav", str(tmp_path / "a.warc.gz"), str(tmp_path / "paths.csv")):
+        with pytest.raises(EngineError, match="copy it to a bucket"):
+            refuse_unreachable(engine, data, "gs://b/out")
+    for data in ("gs://b/*.wav", "https://x.example/a?b", str(urls), str(tmp_path / "urls.csv")):
+        refuse_unreachable(engine, data, "gs://b/out")
     refuse_unreachable(engine_of("flink", "", "out"), "tests", "out")
