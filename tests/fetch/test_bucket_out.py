@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import layout
+from pipeline.__main__ import main
 from pipeline.recipe import resolve
 from schemas.settings import parse
 from tests.extract import test_extract_run
@@ -72,7 +73,14 @@ def test_a_feed_with_transcripts_gives_the_same_bytes(bucket: str, tmp_path: Pat
         before = len(server.asked)
         again = curate(data, f"{bucket}/feed", more)
         assert len(server.asked) == before and again.phases() == {}
-    assert [len(source.cues) for source in again.result.streams[0].census.sources].count(2) == 1
+        cues = [len(source.cues) for source in again.result.streams[0].census.sources]
+        assert cues.count(2) == 1
+        held = bodies(there)
+        for ran in (here, there):
+            asked = ("forget", "127.0.0.2", "--out", ran.store.url, "--purge", "--yes")
+            assert main(asked) == main(["validate", ran.store.url]) == 0
+        assert bodies(there) < held
+        same(curate(data, f"{bucket}/feed", more), curate(data, tmp_path / "out", more))
 
 
 def test_archives_that_a_packed_list_names_give_the_same_bytes(
