@@ -1,4 +1,4 @@
-"""The comparison with peers: what is not installed is left out by name, and pages are as planned."""
+"""The comparison with peers: who is not installed is left out by name; pages are as planned."""
 
 import pathlib
 import sys
