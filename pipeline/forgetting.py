@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import commits
+from pipeline import bodies, commits
 from pipeline.listed import Listed, sources_name
 from pipeline.lookup import Hit, find, nearest
 from pipeline.phases.fetch import body_name, every_row, fetch_key
@@ -28,6 +28,7 @@ from transforms.gather.suppressed import Entry, Kind, Suppressed
 from transforms.gather.web.offers import DocumentError, kind_of, opened
 from transforms.gather.web.urls import UrlError, canonical
 
+HEAD = 1 << 16  # bytes that tell a feed
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]+(\.[a-z0-9_-]+)+|localhost|\[[0-9a-f:.]+\]")
 _BYTES = re.compile(r"[0-9a-f]{64}")
 
@@ -156,9 +157,11 @@ def leads(store: Store) -> dict[str, set[str]]:
             continue
         base = row.final_url or row.url
         try:
-            body = store.get(body_name(fetch_key(), row.sha256))
-            if kind_of(body[: 1 << 16], row.content_type, base) != "feed":
+            # an archive is of any kind too, and larger than memory
+            head = bodies.beginning(store, bodies.place_of(store, row.sha256), min(HEAD, row.bytes))
+            if kind_of(head, row.content_type, base) != "feed":
                 continue
+            body = store.get(body_name(fetch_key(), row.sha256))
             offers = opened("feed", body, base, row.url).offers
         except (FileNotFoundError, DocumentError):
             continue
