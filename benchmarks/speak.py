@@ -7,7 +7,8 @@ make the same calls, document by document, in the same order:
 
 - bare: a parent that holds the library forks a process per document, which speaks and throws the
   samples away (flite: one process per call, as in the step);
-- bare, 16 kHz: the same, and each sound is resampled as it must be for anything that follows.
+- bare, 16 kHz: the same, and each sound is resampled by the step's own code, as it must be for
+  anything that follows.
 
 `speak` cuts texts, resamples, measures and levels loudness, joins, fades, finds words' times and
 writes the samples to the spool. Figures are seconds of audio per second of processor time, of all
@@ -16,6 +17,8 @@ of it, as the step that follows. Rounds take turns, and medians are printed.
 """
 
 import argparse
+import gc
+import mmap
 import os
 import pathlib
 import resource
@@ -39,6 +42,7 @@ from transforms.engines import synth_espeak, synth_espeak_child, synthesizer
 from transforms.spool import FileSpool
 from transforms.step import Scope
 from transforms.synthesize.casting import Stage
+from transforms.synthesize.polyphase import resampled
 from transforms.synthesize.speak import Speak
 from transforms.synthesize.verify import Verify
 
@@ -120,11 +124,9 @@ def bare_espeak(calls: list[tuple[int, list[Call]]], rate: int | None) -> None:
     if parent:
         os.waitpid(parent, 0)
         return
-    library = synth_espeak_child.Library(*synth_espeak.paths())
     names = synth_espeak._known(*synth_espeak.paths(), 512)[1]
-    heard: list[bytes] = []
-    synth_espeak_child._send = lambda kind, data: heard.append(data)
-    synth_espeak_child._tell = lambda kind, answer: None
+    window = mmap.mmap(-1, 8 << 20)
+    library = synth_espeak_child.Library(*synth_espeak.paths(), window, lambda frames: None)
     for seed, document in calls:
         child = os.fork()
         if child:
@@ -132,8 +134,7 @@ def bare_espeak(calls: list[tuple[int, list[Call]]], rate: int | None) -> None:
             continue
         library.seed(seed)
         for text, voice, manner in document:
-            heard.clear()
-            library.say(
+            told = library.say(
                 {
                     "voice": names[voice],
                     "text": text,
@@ -143,7 +144,7 @@ def bare_espeak(calls: list[tuple[int, list[Call]]], rate: int | None) -> None:
                 }
             )
             if rate is not None:
-                resampled(np.frombuffer(b"".join(heard), "<i2"), library.rate, rate)
+                resampled(np.frombuffer(window, "<i2", told["frames"]), library.rate, rate)
         os._exit(0)
     os._exit(0)
 
@@ -158,13 +159,6 @@ def bare_engine(engine: str, calls: list[tuple[int, list[Call]]], rate: int | No
                 if rate is not None and isinstance(answer, synthesizer.Sound):
                     resampled(answer.pcm, answer.rate, rate)
     found.close()
-
-
-def resampled(pcm: Any, rate: int, wanted: int) -> None:
-    if rate != wanted:
-        import soxr
-
-        soxr.resample(pcm.astype(np.float32), rate, wanted, quality="HQ")
 
 
 def spoken(step: Speak, stage: Stage, pages: list[Any]) -> tuple[list[list[Clip]], list[Scope]]:
@@ -212,6 +206,8 @@ def main() -> int:
         ),
         "speak": lambda: run_speak(step, pages),
     }
+    gc.collect()
+    gc.freeze()  # as in a worker, once its modules are there
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in loops}
     for turn in range(asked.repeats):
         names = list(loops) if turn % 2 == 0 else list(loops)[::-1]

@@ -12,6 +12,9 @@ from collections.abc import Iterable
 from typing import BinaryIO
 
 ID_DIGITS = 32
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+)
 
 
 def bytes_digest(data: bytes) -> str:
@@ -29,9 +32,7 @@ def stream_digest(stream: BinaryIO, block: int = 1 << 20) -> str:
 
 def canonical_json(value: object) -> str:
     """One spelling per value: sorted keys, no spaces, ASCII, no NaN (raises ValueError)."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    )
+    return _CANONICAL.encode(value)
 
 
 def digest_of(*parts: object) -> str:

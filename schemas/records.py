@@ -36,15 +36,17 @@ def _check(condition: bool, record: object, message: str) -> None:
 
 def _check_id(record: object, name: str) -> None:
     value = getattr(record, name)
-    _check(bool(_ID.fullmatch(value)), record, f"{name} {value!r} is not 32 or 64 hex digits")
+    if not _ID.fullmatch(value):
+        raise RecordError(
+            f"{type(record).__name__}: {name} {value!r} is not 32 or 64 hex digits (in {record!r})"
+        )
 
 
 def _check_span(record: object, start: float, end: float) -> None:
-    _check(
-        math.isfinite(start) and math.isfinite(end) and 0 <= start <= end,
-        record,
-        f"needs 0 <= start <= end, has {start}..{end}",
-    )
+    if not 0 <= start <= end < math.inf:  # a NaN is in no order
+        raise RecordError(
+            f"{type(record).__name__}: needs 0 <= start <= end, has {start}..{end} (in {record!r})"
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

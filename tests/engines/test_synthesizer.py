@@ -267,6 +267,20 @@ def test_too_much_sound_is_cut_off_and_said():
     assert isinstance(after, Sound)
 
 
+def test_a_sound_longer_than_the_window_comes_whole():
+    """Piece by piece through memory that holds three minutes."""
+    text = "A boat is here. " * 190
+    engine = synthesizer.load("espeak-ng", SynthSettings(max_seconds=1_000))
+    (long, after), whole = read(engine, [text, SENTENCE]), heard(read(engine, [SENTENCE]))
+    engine.close()
+    assert 2 * len(long.pcm) > 8 << 20
+    seconds = len(long.pcm) / long.rate
+    assert violations(long, text) == [] and len(long.marks) == 4 * 190
+    peaks = np.abs(long.pcm[: int(seconds) * long.rate].reshape(-1, long.rate)).max(axis=1)
+    assert peaks.min() > 1_000  # speech in every second of it
+    assert len(after.pcm) == pytest.approx(len(whole[0]) / 2, rel=0.02)
+
+
 def test_a_call_that_takes_too_long_is_ended_and_said():
     """By its processor time: a busy machine does not change what is dropped."""
     engine = synthesizer.load("espeak-ng", SynthSettings(timeout_seconds=0.01, max_seconds=50_000))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.synthesize.spoken_form import LANGUAGES, spoken_form
+from transforms.synthesize.spoken_form import LANGUAGES, _reader, spoken_form
 from transforms.synthesize.spoken_numbers import number_forms, numbers
 
 ENGLISH = {
@@ -146,3 +146,30 @@ def test_forms_of_a_number() -> None:
     assert "nineteen nineties" in number_forms(1990, "en")
     assert number_forms(5, None) == frozenset()
     assert numbers("en").whole(10**15) == " ".join(["one"] + ["zero"] * 15)
+
+
+PIECES = [
+    "5",
+    "\u0663",
+    " ",
+    "  ",
+    "@",
+    "://",
+    "https://x.test",
+    "www.",
+    "x",
+    "Dr.",
+    "e.g.",
+    "z. B.",
+]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@given(
+    text=st.lists(st.sampled_from([*PIECES, "&", "%", "\u20ac", "+", "=", "May", "."])).map("".join)
+)
+def test_what_is_passed_by_unread_has_nothing_to_read(language, text):
+    """The quick look at a sentence misses nothing that the whole search would find."""
+    reader = _reader(language)
+    slow = reader._any.sub(lambda match: reader._read_as[str(match.lastgroup)](match), text)
+    assert reader.read(text) == slow

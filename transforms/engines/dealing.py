@@ -49,6 +49,11 @@ def _weight(word: str) -> int:
     return len(word) + 1  # the pause after it
 
 
+def units(text: str) -> list[tuple[int, str]]:
+    """What counts as a word here, each with the place in the text where it begins."""
+    return [(unit.start(), unit.group()) for unit in _UNIT.finditer(text)]
+
+
 def spread(text: str, seconds: float) -> tuple[Word, ...]:
     """The words of a text over `seconds`, each as long as its share of the letters."""
     units = [unit.group() for unit in _UNIT.finditer(text)]

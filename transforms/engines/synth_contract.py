@@ -6,9 +6,10 @@ alone. Within a reading, an engine may carry something from one utterance to the
 """
 
 import dataclasses
+import functools
 import math
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -37,9 +38,11 @@ class Manner:
     pitch: float = 1.0  # engines that cannot, leave it: `Synthesizer.changes_pitch`
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Mark:
-    """A word of the text and when it was said, in seconds from the start of the sound."""
+class Mark(NamedTuple):
+    """A word of the text and when it was said, in seconds from the start of the sound.
+
+    A tuple: there is one per word of everything that is spoken.
+    """
 
     place: int  # of the word's first character in the text
     start: float
@@ -208,6 +211,7 @@ class Single:
         return None
 
 
+@functools.lru_cache(maxsize=1024)
 def language_of(tag: str) -> str:
     """The language of a tag: "en" of "en-gb-scotland"; Mandarin is "zh", Norwegian is "no"."""
     base = tag.replace("_", "-").split("-")[0].lower()

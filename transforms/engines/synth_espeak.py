@@ -9,7 +9,8 @@ without one of the hundred variants of the wheel ("en-us+f3"). Word times are me
 import functools
 import importlib.metadata
 import importlib.util
-import json
+import itertools
+import math
 import os
 import weakref
 from types import TracebackType
@@ -180,7 +181,7 @@ class EspeakReading:
             "most": int(settings.max_seconds * self._engine.rate),
             "seconds": settings.timeout_seconds,
         }
-        pieces: list[bytearray] = []
+        pieces: list[bytes] = []
         try:
             told = self._asked(question, pieces)
         except ProcessLost as lost:
@@ -192,7 +193,8 @@ class EspeakReading:
             return Unspoken(
                 reason="too_long", detail=f"more than {settings.max_seconds:g} s in one call"
             )
-        pcm = np.frombuffer(b"".join(pieces), "<i2").astype(np.int16, copy=False)
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pcm = np.frombuffer(data, "<i2").astype(np.int16, copy=False)
         seconds = len(pcm) / self._engine.rate
         return Sound(
             pcm=pcm,
@@ -217,34 +219,33 @@ class EspeakReading:
             return Unspoken(reason="refused", detail=f"{told['refused']}: {voice}")
         return [(said, written) for said, written in told["clauses"]]
 
-    def _asked(self, question: dict[str, Any], pieces: list[bytearray]) -> dict[str, Any]:
+    def _asked(self, question: dict[str, Any], pieces: list[bytes]) -> dict[str, Any]:
         if not self._begun:
             self._process.ask({"ask": "document", "seed": self._seed})
             self._begun = True
         self._process.ask(question)
         patience = self._process.patience(self._engine.settings.timeout_seconds)
-        while True:
-            kind, data = self._process.frame(patience)
-            if kind == b"P":
-                pieces.append(data)
-                continue
-
-            told: dict[str, Any] = json.loads(bytes(data))
-            return told
+        told = self._process.told(patience, pieces)
+        if frames := told.get("frames", 0):
+            pieces.append(self._process.window(frames))
+        return told
 
 
-def _marks(text: str, told: list[list[int]], ends: list[int], seconds: float) -> tuple[Mark, ...]:
+def _marks(
+    text: str, told: list[tuple[int, int]], ends: list[int], seconds: float
+) -> tuple[Mark, ...]:
     """Words with their times: a word ends where the next one begins or its clause ends."""
-    begun = [(place - 1, milliseconds / 1000) for place, _, milliseconds in told]
-    begun = [(place, min(at, seconds)) for place, at in begun if 0 <= place < len(text)]
-    stops = sorted(end / 1000 for end in ends)
+    begun = [
+        (place - 1, min(milliseconds / 1000, seconds))
+        for place, milliseconds in told
+        if 0 < place <= len(text)
+    ]
+    stops = [*sorted(end / 1000 for end in ends), math.inf]
     marks = []
-    latest = 0.0
-    for index, (place, start) in enumerate(begun):
-        start = max(start, latest)
-        following = begun[index + 1][1] if index + 1 < len(begun) else seconds
-        stop = next((end for end in stops if end > start), seconds)
-        end = max(start, min(following, stop, seconds))
-        marks.append(Mark(place=place, start=start, end=end))
-        latest = start
+    latest, stop = 0.0, 0
+    for (place, at), (_, following) in itertools.pairwise([*begun, (0, seconds)]):
+        latest = start = max(at, latest)
+        while stops[stop] <= start:
+            stop += 1
+        marks.append(Mark(place, start, max(start, min(following, stops[stop], seconds))))
     return tuple(marks)

@@ -5,22 +5,26 @@ a parent that has only initialised the library always starts from the same state
 anew in it (variants with breath draw noise, by default from the clock). So a document's samples
 depend on its own calls alone.
 
-Asked through stdin: u32 length and JSON. Answers on stdout: one letter, u32 length, bytes.
+Asked through stdin: u32 length and JSON. Answers on stdout: one letter, u32 length, JSON. Samples
+lie in memory that both processes see, the window: pipes would copy them four times.
   "hello"                            -> J {rate, version, voices, variants}
   "document" seed                    -> (a fork takes over until "end")
-     "say" text voice speed pitch    -> P samples (often), then J {marks, cut, ends}
-     "phonemes" text voice           -> J {phonemes}
+     "say" text voice speed pitch    -> J {frames, marks, cut, ends}; and P {frames} before it
+                                        wherever the window is full, until a byte comes back
+     "phonemes" text voice           -> J {clauses}
      "end"                           -> J {}
 A child that dies is told as L {status}. Nothing but ctypes is imported: forks stay cheap.
 """
 
 import ctypes
 import json
+import mmap
 import os
 import re
 import resource
 import struct
 import sys
+from collections.abc import Callable
 from typing import Any
 
 _WORD, _END = 1, 5
@@ -28,10 +32,12 @@ _SYNCHRONOUS, _UTF8, _CHARACTERS = 2, 1, 1
 _RATE, _PITCH = 1, 3
 _IPA = 0x02
 _DONT_EXIT, _BLOCK_MS = 0x8000, 400  # the library must not end us; how much it gives at once
-_FRAME = 1 << 18  # bytes of samples sent at once: 6 s, so that few switches of process are needed
 _MOST = 64 << 20  # bytes of one question: a guard against a broken pipe, no limit in practice
 
 NORMAL_SPEED, NORMAL_PITCH = 175, 50  # words a minute; of 99
+
+
+_Address = ctypes.c_char * 0  # of memory: the place is all that is wanted
 
 
 class _Event(ctypes.Structure):
@@ -67,10 +73,15 @@ _CALLBACK = ctypes.CFUNCTYPE(
 
 
 class Library:
-    """espeak-ng, initialised."""
+    """espeak-ng, initialised. What it says is laid into `window`; `emptied` is called with the
+    number of frames in it where there is no more room, and they may be written over after it."""
 
-    def __init__(self, library: str, data: str) -> None:
+    def __init__(
+        self, library: str, data: str, window: mmap.mmap, emptied: Callable[[int], None]
+    ) -> None:
         self._data = data
+        self._window, self._emptied = _Address.from_buffer(window), emptied
+        self._begin, self._room = ctypes.addressof(self._window), len(window) // 2
         self._espeak = ctypes.CDLL(library)
         self._espeak.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
         self._espeak.espeak_TextToPhonemes.restype = ctypes.c_char_p
@@ -118,12 +129,12 @@ class Library:
         self._voice = voice
         return True
 
-    def say(self, question: dict[str, Any]) -> None:
+    def say(self, question: dict[str, Any]) -> dict[str, Any]:
         if not self._choose(question["voice"]):
-            return _tell(b"J", {"refused": "espeak-ng does not take this voice"})
+            return {"refused": "espeak-ng does not take this voice"}
         self._left: int = question["most"]
-        self._samples = bytearray()
-        self._marks: list[tuple[int, int, int]] = []
+        self._held = 0  # frames in the window
+        self._marks: list[tuple[int, int]] = []
         self._ends: list[int] = []
         speed = round(NORMAL_SPEED * question["speed"])
         pitch = min(99, max(0, round(NORMAL_PITCH * question["pitch"])))
@@ -133,15 +144,18 @@ class Library:
         size = ctypes.c_size_t(len(data))
         self._espeak.espeak_Synth(data, size, 0, _CHARACTERS, 0, _UTF8, None, None)
         self._espeak.espeak_Synchronize()
-        self._flush()
-        return _tell(b"J", {"marks": self._marks, "ends": self._ends, "cut": self._left < 0})
+        return {
+            "frames": self._held,
+            "marks": self._marks,
+            "ends": self._ends,
+            "cut": self._left < 0,
+        }
 
     def _heard(self, wave: Any, count: int, events: Any) -> int:
         at = 0
-        while events[at].type != 0:
-            event = events[at]
+        while (event := events[at]).type != 0:
             if event.type == _WORD:
-                self._marks.append((event.text_position, event.length, event.audio_position))
+                self._marks.append((event.text_position, event.audio_position))
             elif event.type == _END:
                 self._ends.append(event.audio_position)
             at += 1
@@ -149,20 +163,20 @@ class Library:
             self._left -= count
             if self._left < 0:
                 return 1  # stop: more was said than is wanted
-            self._samples += ctypes.string_at(wave, 2 * count)
-            if len(self._samples) >= _FRAME:
-                self._flush()
+            self._keep(wave, count)
         return 0
 
-    def _flush(self) -> None:
-        if self._samples:
-            _send(b"P", self._samples)
-            self._samples = bytearray()
+    def _keep(self, wave: Any, count: int) -> None:
+        if self._held + count > self._room:
+            self._emptied(self._held)
+            self._held = 0
+        ctypes.memmove(self._begin + 2 * self._held, wave, 2 * count)
+        self._held += count
 
-    def phonemes(self, question: dict[str, Any]) -> None:
+    def phonemes(self, question: dict[str, Any]) -> dict[str, Any]:
         """IPA, clause by clause, each with the mark that ended it."""
         if not self._choose(question["voice"]):
-            return _tell(b"J", {"refused": "espeak-ng does not take this voice"})
+            return {"refused": "espeak-ng does not take this voice"}
         held = ctypes.create_string_buffer(question["text"].encode() + b"\0")
         start = ctypes.addressof(held)
         at = ctypes.c_void_p(start)
@@ -173,17 +187,20 @@ class Library:
             after = len(held.raw) if at.value is None else at.value - start
             text = held.raw[before:after].decode("utf-8", "replace").strip("\0")
             clauses.append([(said or b"").decode("utf-8", "replace"), text])
-        return _tell(b"J", {"clauses": clauses})
+        return {"clauses": clauses}
 
 
-def _send(kind: bytes, data: bytes | bytearray) -> None:
+def _tell(kind: bytes, answer: dict[str, Any]) -> None:
+    data = json.dumps(answer).encode()
     view = memoryview(struct.pack("<cI", kind, len(data)) + data)
     while view:
         view = view[os.write(1, view) :]
 
 
-def _tell(kind: bytes, answer: dict[str, Any]) -> None:
-    _send(kind, json.dumps(answer).encode())
+def _hand_over(frames: int) -> None:
+    """Have the worker take what is in the window."""
+    _tell(b"P", {"frames": frames})
+    _read(1)
 
 
 def _read(count: int) -> bytes:
@@ -215,14 +232,18 @@ def _document(espeak: Library, seed: int) -> None:
         spent = resource.getrusage(resource.RUSAGE_SELF)
         limit = int(spent.ru_utime + spent.ru_stime + asked["seconds"]) + 1
         resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
-        (espeak.say if asked["ask"] == "say" else espeak.phonemes)(asked)
+        _tell(b"J", (espeak.say if asked["ask"] == "say" else espeak.phonemes)(asked))
 
 
-def main(library: str, data: str, memory_mb: int) -> None:
+def main(library: str, data: str, memory_mb: int, window: int) -> None:
     most = memory_mb << 20
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    espeak = Library(library, data)
+    with mmap.mmap(window, 0) as shared:
+        _serve(Library(library, data, shared, _hand_over))
+
+
+def _serve(espeak: Library) -> None:
     while True:
         asked = _question()
         if asked["ask"] == "hello":
@@ -238,4 +259,4 @@ def main(library: str, data: str, memory_mb: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -10,14 +10,13 @@ what was read, with speed, pitch and seed in `device`. An utterance that stays t
 length.
 """
 
-import dataclasses
 import importlib.metadata
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import pydantic
 
-from schemas.ids import digest_of
+from schemas.ids import digest_of, fraction
 from schemas.pages import Utterance
 from schemas.records import Clip, Drop, frames
 from transforms.engines import synthesizer
@@ -26,7 +25,7 @@ from transforms.engines.models import ModelError
 from transforms.engines.synthesizer import Reading, SynthOptions, SynthSettings
 from transforms.step import AudioSink, Phase, RecordStep, Scope, ScratchFull
 from transforms.synthesize.casting import Ensemble, Part, Stage, chosen
-from transforms.synthesize.spoken_clips import speaker_of, with_take
+from transforms.synthesize.spoken_clips import speaker_of, spoken
 from transforms.synthesize.spoken_form import spoken_form
 from transforms.synthesize.takes import Refusal, Take, take
 
@@ -153,7 +152,12 @@ class Speak(RecordStep):
         """
         found = synthesizer.fingerprint(self.engine, self.settings())
         names = [voice.name for voice in self.ensemble().voices]
-        libraries = ("soxr", "pyloudnorm", *(("babel", "unicode-rbnf") if self.normalise else ()))
+        libraries = (
+            "numpy",
+            "pyloudnorm",
+            "scipy",
+            *(("babel", "unicode-rbnf") if self.normalise else ()),
+        )
         return {
             "engine": found,
             "voices": digest_of("voices", names),
@@ -161,7 +165,7 @@ class Speak(RecordStep):
         }
 
     def imports(self) -> tuple[str, ...]:
-        return ("pyloudnorm", "soxr", "scipy.fft", "scipy.signal")
+        return ("pyloudnorm", "scipy.fft", "scipy.signal")
 
     @property
     def concurrency(self) -> int:
@@ -239,10 +243,11 @@ class Speak(RecordStep):
                 if isinstance(made, Refusal):
                     yield self._drop(utterance, scope, made)
                     continue
-                clip = self._text(utterance, scope, channel, at)
-                name = digest_of("clip", utterance.id, speaker_of(model.engine, part))
-                clip = dataclasses.replace(clip, id=name)
-                yield with_take(clip, made, part, model.engine, seed, at)
+                yield Clip(
+                    id=digest_of("clip", utterance.id, speaker_of(model.engine, part)),
+                    **self._fields(utterance, scope, channel),
+                    **spoken(self.rate, made, part, model.engine, seed, at),
+                )
                 at += len(made.pcm)
 
     def language_of(self, utterance: Utterance) -> str:
@@ -259,7 +264,7 @@ class Speak(RecordStep):
             if self.normalise:
                 said = spoken_form(said, part.voice.language)
         low, high = self.turn_pause if ends else self.pause
-        pause = scope.rng(f"{self.name()}:pause", utterance.id).uniform(low, high)
+        pause = low + (high - low) * fraction(scope.seed, f"{self.name()}:pause", utterance.id)
         return self.taken(reading, utterance.text, said, part, pause)
 
     def taken(
@@ -280,19 +285,25 @@ class Speak(RecordStep):
         """A clip of no length."""
         return Clip(
             id=digest_of("clip", utterance.id, ""),
-            task=scope.root.id,
-            recording=getattr(scope.root, "root", scope.root.id),
-            channel=channel,
-            index=utterance.index,
             start=at / self.rate,
             end=at / self.rate,
-            rate=self.rate,
             speaker="",
-            text=utterance.text,
-            quality=utterance.quality,
-            language=utterance.language or self.language,
-            codec="synthetic",
+            **self._fields(utterance, scope, channel),
         )
+
+    def _fields(self, utterance: Utterance, scope: Scope, channel: int) -> dict[str, Any]:
+        """What a clip has of its utterance, spoken or not."""
+        return {
+            "task": scope.root.id,
+            "recording": getattr(scope.root, "root", scope.root.id),
+            "channel": channel,
+            "index": utterance.index,
+            "rate": self.rate,
+            "text": utterance.text,
+            "quality": utterance.quality,
+            "language": utterance.language or self.language,
+            "codec": "synthetic",
+        }
 
     def _voiceless(self, key: tuple[str, str], model: Stage) -> Refusal:
         role, language = key

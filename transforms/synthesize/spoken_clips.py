@@ -2,11 +2,13 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from schemas.records import Clip, Transcript, Word, frames
 from transforms.engines.synthesizer import Synthesizer
 from transforms.synthesize.casting import Part
 from transforms.synthesize.takes import Take
+from transforms.synthesize.word_times import Timed
 
 
 def speaker_of(engine: Synthesizer, part: Part) -> str:
@@ -17,31 +19,37 @@ def speaker_of(engine: Synthesizer, part: Part) -> str:
 def with_take(
     clip: Clip, made: Take, part: Part, engine: Synthesizer, seed: int, start: int
 ) -> Clip:
-    """A clip with what was spoken for it, from frame `start` of its channel on.
+    """A clip with what was spoken for it, from frame `start` of its channel on."""
+    return dataclasses.replace(clip, **spoken(clip.rate, made, part, engine, seed, start))
+
+
+def spoken(
+    rate: int, made: Take, part: Part, engine: Synthesizer, seed: int, start: int
+) -> dict[str, Any]:
+    """The fields of a clip that a take decides, where it begins at frame `start` of its channel.
 
     Its first transcript is what was read: the text as the voice was given it, and how it spoke.
     """
     end = start + len(made.pcm)
-    words = _placed(made.words, start, end, clip.rate)
-    manner = part.manner
+    words = _placed(made.words, start, end, rate)
+    manner, speaker = part.manner, speaker_of(engine, part)
     read = Transcript(
-        engine=speaker_of(engine, part),
+        engine=speaker,
         text=made.said,
         quality="given",
         language=part.voice.language,
         device=f"speed={manner.speed:g} pitch={manner.pitch:g} seed={seed}",
     )
-    return dataclasses.replace(
-        clip,
-        start=start / clip.rate,
-        end=end / clip.rate,
-        speaker=speaker_of(engine, part),
-        speaker_given=True,
-        times=made.times if words else "none",
-        words=words,
-        transcripts=(read,),
-        source_rate=made.source_rate,
-    )
+    return {
+        "start": start / rate,
+        "end": end / rate,
+        "speaker": speaker,
+        "speaker_given": True,
+        "times": made.times if words else "none",
+        "words": words,
+        "transcripts": (read,),
+        "source_rate": made.source_rate,
+    }
 
 
 def moved(clip: Clip, start: int) -> Clip:
@@ -71,13 +79,13 @@ def moved(clip: Clip, start: int) -> Clip:
     )
 
 
-def _placed(words: Sequence[Word], first: int, last: int, rate: int) -> tuple[Word, ...]:
+def _placed(words: Sequence[Timed], first: int, last: int, rate: int) -> tuple[Word, ...]:
     """Words with their times on the channel's time line and on the grid of its samples."""
     return tuple(
         Word(
-            text=word.text,
-            start=min(first + frames(word.start, rate), last) / rate,
-            end=min(first + frames(word.end, rate), last) / rate,
+            text=text,
+            start=min(first + round(start * rate), last) / rate,
+            end=min(first + round(end * rate), last) / rate,
         )
-        for word in words
+        for text, start, end in words
     )

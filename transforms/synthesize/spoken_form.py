@@ -26,6 +26,7 @@ _LIST = re.compile(
     r"|\(?\d{1,3}[.)][ \t]+(?=\S))"
 )
 _NOTE = re.compile(r"(?<=[\w.,;:!?)])\[\d{1,3}\]")
+_DIGIT = re.compile(r"\d")
 _SPACES = re.compile(r"[ \t]{2,}")
 _BENDS = re.compile(r"\b(?:am|vom|zum|dem|den|beim|bis)\s$", re.IGNORECASE)
 _LONGEST_PATH = 40  # characters of a URL's path that are read
@@ -59,8 +60,12 @@ class _Reader:
         rules = self._rules()
         self._read_as = {name: read for name, _, read in rules}
         self._any = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern, _ in rules))
+        self._telling = ("@", "://", "www.", *self._w.signs, *self._w.abbreviations)
 
     def read(self, text: str) -> str:
+        # Most sentences hold none of it, and the search for all of it is slow.
+        if not _DIGIT.search(text) and not any(one in text for one in self._telling):
+            return text
         return self._any.sub(lambda match: self._read_as[str(match.lastgroup)](match), text)
 
     def _rules(self) -> list[tuple[str, str, Read]]:

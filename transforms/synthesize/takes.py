@@ -10,12 +10,13 @@ from typing import Protocol
 
 import numpy as np
 
-from schemas.records import TimesOrigin, Word
+from schemas.records import TimesOrigin
 from transforms.engines.synthesizer import Manner, Mark, Reading, Unspoken
 from transforms.step import Pcm16
 from transforms.synthesize import levels
 from transforms.synthesize.pieces import pieces
-from transforms.synthesize.word_times import timed
+from transforms.synthesize.polyphase import resampled
+from transforms.synthesize.word_times import Timed, timed
 
 FADE = 0.005  # seconds
 EDGE = 0.03  # seconds of what is quiet that are kept at the ends of a piece
@@ -30,7 +31,7 @@ class Take:
 
     pcm: Pcm16  # with the pause after it
     said: str  # what the voice was given
-    words: tuple[Word, ...]  # seconds from its start
+    words: tuple[Timed, ...]  # seconds from its start
     times: TimesOrigin
     source_rate: int
 
@@ -93,7 +94,7 @@ def take(
         spoken, cut, speech = _trimmed(answer.pcm, answer.rate)
         if not len(spoken):
             continue
-        wave = _resampled(spoken, answer.rate, settings.rate)
+        wave = resampled(spoken, answer.rate, settings.rate)
         loud += speech
         if parts:
             parts.append(np.zeros(round(settings.join_pause * settings.rate), np.float32))
@@ -108,11 +109,11 @@ def take(
     if refusal := _out_of_bounds(at, loud, said, settings):
         return refusal
     wave = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    factor = 1.0
     if settings.loudness is not None:
-        wave *= np.float32(levels.gain(wave, settings.rate, settings.loudness))
+        factor = levels.gain(wave, settings.rate, settings.loudness)
     words, times = timed(text, said, marks, at)
-    silence = np.zeros(round(pause * settings.rate), np.int16)
-    pcm = np.concatenate([levels.pcm16(wave), silence])
+    pcm = levels.pcm16(wave, factor, round(pause * settings.rate))
     return Take(pcm=pcm, said=said, words=words, times=times, source_rate=source_rate)
 
 
@@ -127,7 +128,7 @@ def _too_long(score: float, threshold: float, unit: str) -> Refusal:
 
 def _out_of_bounds(seconds: float, loud: float, said: str, settings: Delivery) -> Refusal | None:
     """Whether a sound is far too long, or mostly silence."""
-    characters = sum(not character.isspace() for character in said)
+    characters = len("".join(said.split()))
     pace = max(0.0, seconds - 2.0) / characters  # a lone letter is a name of two seconds
     if pace > settings.max_seconds_per_character:
         refusal = _too_long(pace, settings.max_seconds_per_character, "s per character")
@@ -148,24 +149,13 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:39] + "…")
 
 
-def _resampled(pcm: Pcm16, rate: int, wanted: int) -> levels.Wave:
-    """Samples in -1..1 at another rate."""
-    import soxr
-
-    wave = pcm.astype(np.float32) / np.float32(32767)
-    if rate == wanted or not len(wave):
-        return wave
-    out: levels.Wave = soxr.resample(wave, rate, wanted, quality="HQ")
-    return out
-
-
 def _trimmed(pcm: Pcm16, rate: int) -> tuple[Pcm16, float, float]:
     """Without its silent ends; how many seconds were cut off the first one, and how many of what
     is left are no silence, in frames of 10 ms (what is less than one at the end counts not)."""
     size, edge = round(_FRAME * rate), round(EDGE * rate)
     framed = pcm[: len(pcm) // size * size].reshape(-1, size)
-    peaks = np.maximum(framed.max(axis=1), -framed.min(axis=1).astype(np.int32))
-    loud = np.flatnonzero(peaks > max(_NOTHING * 32767, _QUIET * float(peaks.max(initial=0))))
+    peaks = np.abs(framed).view(np.uint16).max(axis=1)  # of -32768 too, which has no int16 above 0
+    loud = np.flatnonzero(peaks > max(_NOTHING * levels.PEAK, _QUIET * int(peaks.max(initial=0))))
     if not len(loud):
         return pcm[:0], 0.0, 0.0
     first = max(0, int(loud[0]) * size - edge)
@@ -189,5 +179,5 @@ def _ramp(size: int) -> levels.Wave:
 
 def _moved(mark: Mark, place: int, by: float, first: float, last: float) -> Mark:
     """A mark of a piece in the text and the time of the utterance."""
-    start, end = (min(max(time + by, first), last) for time in (mark.start, mark.end))
-    return Mark(place=mark.place + place, start=start, end=end)
+    start, end = min(max(mark.start + by, first), last), min(max(mark.end + by, first), last)
+    return Mark(mark.place + place, start, end)

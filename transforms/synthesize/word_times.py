@@ -6,31 +6,31 @@ Words are those of `dealing.spread`: parted by blanks, and single signs where no
 import difflib
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from schemas.records import TimesOrigin, Word
-from transforms.engines.dealing import spread
+from schemas.records import TimesOrigin
+from transforms.engines.dealing import spread, units
 from transforms.engines.synthesizer import Mark
 
 _Span = tuple[float, float]
 _NO_TIME = 0.01  # seconds for which nothing is said
 
 
-def units(text: str) -> list[tuple[int, str]]:
-    """The words of a text and where each begins in it."""
-    found, cursor = [], 0
-    for word in spread(text, 1.0):
-        place = text.index(word.text, cursor)
-        cursor = place + len(word.text)
-        found.append((place, word.text))
-    return found
+class Timed(NamedTuple):
+    """A word with its times; not yet a record, as its place among other words is still open."""
+
+    text: str
+    start: float
+    end: float
 
 
 def timed(
     text: str, said: str, marks: Sequence[Mark], seconds: float
-) -> tuple[tuple[Word, ...], TimesOrigin]:
+) -> tuple[tuple[Timed, ...], TimesOrigin]:
     """The words of `text` with times in 0..seconds. `said`: what the marks are of."""
     if not marks:
-        return spread(text, seconds), "estimated"
+        evenly = spread(text, seconds)
+        return tuple(Timed(word.text, word.start, word.end) for word in evenly), "estimated"
     wanted = units(text)
     read = wanted if said == text else units(said)
     spans = _of_units(read, marks)
@@ -47,16 +47,15 @@ def timed(
 def _of_units(words: list[tuple[int, str]], marks: Sequence[Mark]) -> list[_Span | None]:
     """Of each word, from its first mark's start to its last mark's end."""
     spans: list[_Span | None] = []
-    ordered = sorted(marks, key=lambda mark: mark.place)
+    ordered = sorted(marks)  # by place
     at = 0
     for place, word in words:
         while at < len(ordered) and ordered[at].place < place:
             at += 1
-        first = at
-        while at < len(ordered) and ordered[at].place < place + len(word):
+        first, stop = at, place + len(word)
+        while at < len(ordered) and ordered[at].place < stop:
             at += 1
-        inside = ordered[first:at]
-        spans.append((inside[0].start, inside[-1].end) if inside else None)
+        spans.append((ordered[first].start, ordered[at - 1].end) if at > first else None)
     return spans
 
 
@@ -76,20 +75,20 @@ def _key(word: str) -> str:
     return re.sub(r"\W", "", word).casefold() or word
 
 
-def _filled(spans: list[_Span | None], texts: list[str], seconds: float) -> tuple[Word, ...]:
+def _filled(spans: list[_Span | None], texts: list[str], seconds: float) -> tuple[Timed, ...]:
     """Words without a time share what lies between those around them, by length.
 
     Where nothing lies between (an engine says "of the" in one breath and marks the first word),
     they share the time of the word before them.
     """
-    words: list[Word] = []
+    words: list[Timed] = []
     at = 0
     while at < len(texts):
         span = spans[at]
         before = words[-1].end if words else 0.0
         if span is not None:
             start = min(max(span[0], before), seconds)
-            words.append(Word(text=texts[at], start=start, end=min(max(span[1], start), seconds)))
+            words.append(Timed(texts[at], start, min(max(span[1], start), seconds)))
             at += 1
             continue
         until = at
@@ -105,12 +104,12 @@ def _filled(spans: list[_Span | None], texts: list[str], seconds: float) -> tupl
     return tuple(words)
 
 
-def _shared(texts: list[str], start: float, end: float) -> list[Word]:
+def _shared(texts: list[str], start: float, end: float) -> list[Timed]:
     total = sum(len(text) for text in texts)
     words, done = [], 0
     for text in texts:
         first = start + (end - start) * done / total
         done += len(text)
         last = min(start + (end - start) * done / total, end)
-        words.append(Word(text=text, start=first, end=max(first, last)))
+        words.append(Timed(text, first, max(first, last)))
     return words
