@@ -14,6 +14,7 @@ each phase beyond the sleep, and the exponent in hours.
 """
 
 import argparse
+import hashlib
 import json
 import math
 import pathlib
@@ -22,8 +23,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -32,53 +35,73 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from benchmarks import circumstances as on
 from benchmarks.peak import peak_mb
 from pipeline import layout
-from pipeline.commits import _MANIFEST, ledger
-from pipeline.parts import Member, plan_parts
+from pipeline.commits import _MANIFEST, ROWS_PER_MANIFEST, ledger
+from pipeline.parts import Member, Parts, plan
 from pipeline.phases.hear import HearJob
 from pipeline.runners import dealt
+from pipeline.spilling import Buckets, texts_of
 from schemas.records import Recording
-from schemas.store import Entry, Store
+from schemas.store import Store
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-ROWS_PER_MANIFEST = 100_000
+NAMES_PER_PAGE = 1000
 SLEEP = 0.5  # seconds of the made recognizer, for each recording
 RECORDING_SECONDS = 60.0
 KEY = "0" * 32
 
 
 class Listed(Store):
-    """A local store whose listing of commits is as long as it is asked to be."""
+    """A local store with a made listing of commits: so many files would fill any disk's table."""
 
     def __init__(self, url: str, commits: int):
         super().__init__(url)
         self.commits = commits
 
-    def list(self, prefix: str) -> list[Entry]:
-        if prefix != layout.commits_folder("hear", KEY):
-            return super().list(prefix)
-        return [Entry(layout.commit_name("hear", KEY, part), 3000) for part in ids(self.commits)]
+    def names(self, folder: str) -> Iterator[Sequence[str]]:
+        if folder != layout.commits_folder("hear", KEY):
+            yield from super().names(folder)
+            return
+        for at in range(0, self.commits, NAMES_PER_PAGE):
+            page = range(at, min(at + NAMES_PER_PAGE, self.commits))
+            yield [f"{folder}/{part_of(number)}.parquet" for number in page]
 
 
-def ids(count: int) -> list[str]:
-    return [f"{number * 0x9E3779B97F4A7C15 % (1 << 128):032x}" for number in range(count)]
+def part_of(number: int) -> str:
+    return hashlib.sha256(b"part %d" % number).hexdigest()[:32]
 
 
-def recordings(count: int) -> list[str]:
-    return [f"{number * 0xD1B54A32D192ED03 % (1 << 256):064x}" for number in range(count)]
+def recording_of(number: int) -> str:
+    return hashlib.sha256(b"%d" % number).hexdigest()
 
 
 def write_manifests(folder: pathlib.Path, count: int) -> None:
-    """What compaction leaves of so many commits of one record each."""
+    """What compaction leaves of so many commits of one record each, and the ids of the records as
+    DATA hold them: sorted, in pieces."""
     place = folder / layout.phase_folder("hear", KEY) / "manifests"
     place.mkdir(parents=True)
-    names = [layout.commit_name("hear", KEY, part) for part in ids(count)]
-    records = recordings(count)
+    records = Buckets()
     for at in range(0, count, ROWS_PER_MANIFEST):
-        rows = slice(at, at + ROWS_PER_MANIFEST)
-        size = len(names[rows])
-        columns = [names[rows], records[rows], [600.0] * size, [False] * size]
-        table = pa.table([pa.array(one) for one in columns], schema=_MANIFEST)
+        mine = range(at, min(at + ROWS_PER_MANIFEST, count))
+        names = pa.array([layout.commit_name("hear", KEY, part_of(number)) for number in mine])
+        ids = pa.array([recording_of(number) for number in mine])
+        columns = [names, ids, pa.array([600.0] * len(mine)), pa.array([False] * len(mine))]
+        table = pa.table(columns, schema=_MANIFEST)
         pq.write_table(table, place / f"{at:012d}.parquet", compression="zstd")
+        records.add(texts_of(ids))
+    with (folder / "records").open("wb") as file:
+        for bucket in records.each():
+            if bucket:
+                file.write(np.sort(bucket[0]).tobytes())
+
+
+def members(folder: str) -> Iterator[Member]:
+    """A member for every record, sorted by id: as the phases make them, one after the other."""
+    with pathlib.Path(folder, "records").open("rb") as file:
+        while ids := file.read(64 * 4096).decode():
+            for at in range(0, len(ids), 64):
+                name = ids[at : at + 64]
+                root = Recording(id=name, uri=name[:8], size=1, seconds=600.0)
+                yield Member(root=root, seconds=600.0, path="p")
 
 
 def driver(folder: str, count: int) -> dict[str, float]:
@@ -88,20 +111,14 @@ def driver(folder: str, count: int) -> dict[str, float]:
     start = time.perf_counter()
     known = ledger(store, "hear", KEY)
     took["ledger_s"] = time.perf_counter() - start
-    assert len(known.done) == count
+    assert len(known.done) == count and not known.uncovered
     start = time.perf_counter()
-    made = [
-        Member(
-            root=Recording(id=name, uri=name[:8], size=1, seconds=600.0), seconds=600.0, path="p"
-        )
-        for name in recordings(count)
-    ]
-    assert not plan_parts(made, known.done, 600.0)
+    assert not Parts(plan(members(folder), known.lacking, 600.0))
     took["plan_s"] = time.perf_counter() - start
     took["resumed_mb"] = peak_mb()
     del known
     start = time.perf_counter()
-    parts = plan_parts(made, (), 600.0)
+    parts = Parts(plan(members(folder), lambda ids: ids, 600.0))
     took["cut_s"] = time.perf_counter() - start
     job = HearJob(key=KEY, store=Store(folder), seed=0, steps=(), run="r", device="d")
     start = time.perf_counter()

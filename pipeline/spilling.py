@@ -10,7 +10,7 @@ into one bucket. The price is a copy of the rows on the local disk while they ar
 import mmap
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
@@ -186,3 +186,21 @@ class Column:
         """Let go of what was read of a mapped file: it is read again where it is needed."""
         if self._map is not None:
             self._map.madvise(mmap.MADV_DONTNEED)
+
+
+def sorted_columns(rows: Iterable[Columns], *types: npt.DTypeLike) -> tuple[Any, ...]:
+    """Rows sorted by their texts: the texts, their keys, and the other columns, of these types.
+
+    What is mapped of them stays mapped for as long as anybody holds the arrays.
+    """
+    held = Buckets()
+    for columns in rows:
+        held.add(*columns)
+    found = [Column(f"S{held.width}"), Column(np.uint64), *(Column(one) for one in types)]
+    for bucket in held.each():
+        if bucket:
+            keys = keys_of(bucket[0])
+            order = order_of(bucket[0], keys)
+            for column, values in zip(found, (bucket[0], keys, *bucket[1:]), strict=True):
+                column.add(values[order])
+    return tuple(column.values() for column in found)

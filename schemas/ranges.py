@@ -7,7 +7,7 @@ stay valid when the data grow. The price is uneven ranges: a quarter to twice th
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from schemas.ids import digest_of, set_digest
 
@@ -43,41 +43,49 @@ def cut(members: Iterable[tuple[str, float]], target: float) -> list[Range]:
     Sizes share the unit of `target` (seconds, bytes). Raises ValueError for a size that is
     negative or not finite, for an id given twice and for a target that is not above 0.
     """
+    return sorted(ranges(sorted(members), target), key=lambda found: found.members[0])
+
+
+def ranges(ordered: Iterable[tuple[str, float]], target: float) -> Iterator[Range]:
+    """`cut` for pairs that come sorted by id, holding no more of them than a range does.
+
+    Ranges come as they are complete: one of a single large member before the range around it.
+    Raises ValueError as `cut` does, and where an id comes after a later one.
+    """
     if not (math.isfinite(target) and target > 0):
         raise ValueError(f"the target size of a range must be above 0, it is {target}")
-    ordered = sorted(members)
-    last = None
-    for member, size in ordered:
-        if not (math.isfinite(size) and size >= 0):
-            raise ValueError(f"the size of {member!r} is {size}; sizes are finite and not negative")
-        if member == last:
-            raise ValueError(f"{member!r} is given twice; a member belongs to one range")
-        last = member
-    found = [Range(members=(m,), size=s) for m, s in ordered if s > LONE * target]
-    found += _cut_small([pair for pair in ordered if pair[1] <= LONE * target], target)
-    return sorted(found, key=lambda found_range: found_range.members[0])
-
-
-def _cut_small(ordered: list[tuple[str, float]], target: float) -> list[Range]:
-    """`cut` for sorted members none of which is a range by itself."""
-    ranges = []
     held: list[tuple[str, float, float]] = []  # id, size, pull of the border after it
     total = 0.0
-    for member, size in ordered:
+    for member, size in _checked(ordered):
+        if size > LONE * target:
+            yield Range(members=(member,), size=size)
+            continue
         while total + size > HIGHEST * target:
             split = _strongest(held, target)
-            ranges.append(_range(held[:split]))
+            yield _range(held[:split])
             held = held[split:]
             total = _sum(held)
         pull = _pull(member, size, target)
         held.append((member, size, pull))
         total += size
         if total >= LOWEST * target and pull < 1.0:
-            ranges.append(_range(held))
+            yield _range(held)
             held, total = [], 0.0
     if held:
-        ranges.append(_range(held))
-    return ranges
+        yield _range(held)
+
+
+def _checked(ordered: Iterable[tuple[str, float]]) -> Iterator[tuple[str, float]]:
+    last = None
+    for member, size in ordered:
+        if not (math.isfinite(size) and size >= 0):
+            raise ValueError(f"the size of {member!r} is {size}; sizes are finite and not negative")
+        if member == last:
+            raise ValueError(f"{member!r} is given twice; a member belongs to one range")
+        if last is not None and member < last:
+            raise ValueError(f"{member!r} comes after {last!r}: members must be sorted by id")
+        last = member
+        yield member, size
 
 
 def _sum(held: list[tuple[str, float, float]]) -> float:

@@ -14,14 +14,13 @@ make a worker run anything.
 import dataclasses
 import functools
 import hashlib
-import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from pipeline import layout
+from pipeline.parts import Parts, unpacked
 from schemas.store import Store, StoreError
 
-PARTS_PER_BLOCK = 256
 BLOCKS_PER_LIST = 4096
 
 
@@ -37,12 +36,9 @@ class Dealt:
     objects: tuple[str, ...]
 
 
-def write(job: Any, parts: Sequence[Any]) -> Dealt:
-    """Write parts to OUT, and lists of their blocks."""
-    blocks = []
-    for at in range(0, len(parts), PARTS_PER_BLOCK):
-        block = list(parts[at : at + PARTS_PER_BLOCK])
-        blocks.append(f"{_put(job, pickle.dumps(block, protocol=5))}:{len(block)}")
+def write(job: Any, parts: Parts[Any]) -> Dealt:
+    """Write parts to OUT as they are packed, and lists of their blocks."""
+    blocks = [f"{_put(job, data)}:{count}" for data, count in parts.blocks()]
     lists = [
         _put(job, "\n".join(blocks[at : at + BLOCKS_PER_LIST]).encode())
         for at in range(0, len(blocks), BLOCKS_PER_LIST)
@@ -82,8 +78,7 @@ def part_of(job: Any, element: str) -> Any:
 
 @functools.lru_cache(maxsize=4)
 def _block(store: Store, name: str) -> list[Any]:
-    found: list[Any] = pickle.loads(_checked(store, name))
-    return found
+    return unpacked(_checked(store, name))
 
 
 def _checked(store: Store, name: str) -> bytes:

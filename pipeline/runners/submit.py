@@ -17,21 +17,29 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from pipeline import device, layout, worker
+from pipeline.accounts import Places, places
 from pipeline.failures import Failure
+from pipeline.parts import FEW_PARTS, Parts
 from pipeline.runners import dealt, pool, reported
 from pipeline.runners.engine import Engine
 from pipeline.simple import SimpleJob
+from pipeline.spilling import Texts, sorted_columns, texts_of
 from pipeline.supervise import RunFailedError
 from pipeline.work import ATTEMPTS, Job
+from schemas.store import Store
 from transforms.step import Step
 
 SAME = 3  # jobs in a row that got nowhere, before a run gives up
 FIRST_LOOK, LAST_LOOK = 0.05, 2.0  # seconds between two looks at a job
 LIST_SECONDS = 10.0  # between two looks at the commits of a job, for the progress
+LIST_SHARE = 10.0  # at least so many times as long as a look took
 
 Observe = Callable[[str, Any], None]
 
@@ -78,10 +86,10 @@ class Submitted:
 
         if isinstance(job, SelectJob):
             return self._select(job, parts)
-        ordered = sorted(parts, key=lambda part: (-part.seconds, part.id))
+        whole = parts if isinstance(parts, Parts) else Parts(parts)  # engines order as they like
         totals: Counter[str] = Counter()
-        progress = _Progress(job, ordered, self._observe)
-        left: list[Any] = ordered
+        progress = _Progress(job, whole, self._observe)
+        left = whole
         same = 0
         while left:
             before = _noted(job)
@@ -89,20 +97,20 @@ class Submitted:
             reported.stop_if_reported(job)
             if error is None:
                 break
-            left = [part for part in left if not _settled(job, part)]
+            left = Parts(_unsettled(job, left))
             same = same + 1 if _noted(job) == before else 0
             self._observe("died", {"how": _short(error), "left": len(left)})
             if same >= SAME:
                 raise _stuck(job, self._engine, error)
         if isinstance(job, Job):
-            self._alone(job, ordered, totals)
+            self._alone(job, whole, totals)
         progress.finish()
         return dict(sorted(totals.items()))
 
     def _job(
         self,
         job: Any,
-        parts: Sequence[Any],
+        parts: Parts[Any],
         totals: Counter[str],
         progress: "_Progress | None" = None,
         alone: bool = False,
@@ -145,11 +153,11 @@ class Submitted:
         if result.state != PipelineState.DONE:
             raise RuntimeError(f"the job ended as {result.state}")
 
-    def _alone(self, job: Job, parts: Sequence[Any], totals: Counter[str]) -> None:
+    def _alone(self, job: Job, parts: Parts[Any], totals: Counter[str]) -> None:
         """Try what is left one by one; what ends its workers then too is given up."""
-        for part in _unfinished(job, parts):
+        for part in _unfinished(job, _unsettled(job, parts)):
             for attempt in range(ATTEMPTS):
-                error = self._job(job, [part], totals, alone=True)
+                error = self._job(job, Parts([part]), totals, alone=True)
                 reported.stop_if_reported(job)
                 if error is None and job.is_committed(part):
                     break
@@ -180,27 +188,39 @@ class Submitted:
 
 
 class _Progress:
-    """Tells of parts as their commits appear: workers elsewhere have no pipe to the driver."""
+    """Tells of parts as their commits appear: workers elsewhere have no pipe to the driver.
 
-    def __init__(self, job: Any, parts: Sequence[Any], observe: Observe):
+    Ids and seconds of parts are held as columns, and commits looked for page by page.
+    """
+
+    def __init__(self, job: Any, parts: Parts[Any], observe: Observe):
         self._job, self._observe = job, observe
-        self._waiting = {part.id: part for part in parts}
-        self._looked = time.monotonic()
+        rows = (
+            (texts_of([part.id for part in some]), np.array([part.seconds for part in some]))
+            for some in parts.some()
+        )
+        self._ids, self._keys, self._seconds = sorted_columns(rows, np.float64)
+        self._waiting = np.ones(len(self._ids), np.bool_)
+        self._next = time.monotonic() + LIST_SECONDS
 
     def look(self) -> None:
-        if time.monotonic() - self._looked < LIST_SECONDS:
+        began = time.monotonic()
+        if began < self._next:
             return
-        self._looked = time.monotonic()
-        folder = layout.commits_folder(self._job.phase, self._job.key)
-        for entry in self._job.store.list(folder):
-            part = self._waiting.pop(entry.name.rpartition("/")[2].partition(".")[0], None)
-            if part is not None:
-                self._observe("committed", (part.id, part.seconds))
+        for page in self._job.store.names(layout.commits_folder(self._job.phase, self._job.key)):
+            names = [name.rpartition("/")[2].partition(".")[0] for name in page]
+            found = places(self._ids, self._keys, texts_of(names))
+            self._tell(found[(found >= 0) & self._waiting[found]])
+        ended = time.monotonic()
+        self._next = ended + max(LIST_SECONDS, LIST_SHARE * (ended - began))
 
     def finish(self) -> None:
-        for part in self._waiting.values():
-            self._observe("committed", (part.id, part.seconds))
-        self._waiting = {}
+        self._tell(np.flatnonzero(self._waiting))
+
+    def _tell(self, rows: Places) -> None:
+        for row in rows:
+            self._observe("committed", (self._ids[row].decode(), float(self._seconds[row])))
+        self._waiting[rows] = False
 
 
 def _noted(job: Any) -> int:
@@ -209,7 +229,36 @@ def _noted(job: Any) -> int:
     folders += [layout.commits_folder(job.phase, key) for key in getattr(job, "keys", (job.key,))]
     if job.phase == "compose":
         folders += ["compose/entries"]
-    return sum(len(job.store.list(folder)) for folder in folders)
+    return sum(len(page) for folder in folders for page in job.store.names(folder))
+
+
+def _unsettled(job: Job | SimpleJob, parts: Parts[Any]) -> Iterator[Any]:
+    """The parts that still need a worker. Of many, those that are committed are told by a listing:
+    a thousand of them by one request, not one."""
+    if len(parts) <= FEW_PARTS:
+        yield from (part for part in parts if not _settled(job, part))
+        return
+    there = [_there(job.store, folder) for folder in _settling(job)]
+    for some in parts.some():
+        ids = texts_of([part.id for part in some])
+        known = np.all([places(*names, ids) >= 0 for names in there], axis=0)
+        yield from (some[row] for row in np.flatnonzero(~known) if not _settled(job, some[row]))
+
+
+def _settling(job: Any) -> list[str]:
+    """The folders each of which names a part that is done."""
+    if job.phase == "compose":
+        return ["compose/entries"]
+    return [layout.commits_folder(job.phase, key) for key in getattr(job, "keys", (job.key,))]
+
+
+def _there(store: Store, folder: str) -> tuple[Texts, npt.NDArray[np.uint64]]:
+    """What a folder names, without suffixes; sorted."""
+    ids, keys = sorted_columns(
+        (texts_of([name.rpartition("/")[2].partition(".")[0] for name in page]),)
+        for page in store.names(folder)
+    )
+    return ids, keys
 
 
 def _settled(job: Job | SimpleJob, part: Any) -> bool:
@@ -220,7 +269,7 @@ def _settled(job: Job | SimpleJob, part: Any) -> bool:
     return any(job.store.size(name) is not None for name in names)
 
 
-def _unfinished(job: Job, parts: Sequence[Any]) -> Iterator[Any]:
+def _unfinished(job: Job, parts: Iterable[Any]) -> Iterator[Any]:
     """The pieces of parts that no commit accounts for."""
     for part in parts:
         if not job.is_committed(part):
