@@ -9,7 +9,9 @@ import pytest
 
 from pipeline import layout
 from pipeline.__main__ import main
+from pipeline.curate import Options
 from pipeline.recipe import resolve
+from pipeline.scan import scan_data
 from schemas.settings import parse
 from tests.extract import test_extract_run
 from tests.fetch.site import allowed, site
@@ -17,6 +19,7 @@ from tests.fetch.test_archives import KEPT, REASONS, told, warc
 from tests.gather.web.bad_server import whole
 from tests.laws.runs import Ran, curate
 from tests.s3_server import BUCKET, s3_server
+from transforms.gather.crawl import Crawl
 
 __all__ = ["warc"]  # a fixture
 
@@ -108,4 +111,7 @@ def test_a_local_archive_is_unpacked_into_a_bucket(
     there = curate(path, f"{bucket}/local")
     assert told(there) == (KEPT, REASONS)
     assert len(bodies(there)) == 2
+    census = there.result.streams[0].census
+    known = scan_data(there.store, Options(data=str(path), out=there.store.url), Crawl()).census
+    assert (known.recordings.keys(), known.drops) == (census.recordings.keys(), census.drops)
     assert curate(path, f"{bucket}/local").phases() == {}
