@@ -15,6 +15,7 @@ from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2 as api
 
 from pipeline import device, weave
+from pipeline.parts import PARTS_PER_BLOCK
 from pipeline.phases.annotate import AnnotateJob
 from pipeline.phases.arrange import ArrangeJob
 from pipeline.phases.form import Form
@@ -22,7 +23,7 @@ from pipeline.phases.hear import HearJob
 from pipeline.phases.measure import MeasureJob
 from pipeline.phases.shards import ShardJob
 from pipeline.recipe import Recipe, load_recipe
-from pipeline.runners.dealt import BLOCKS_PER_LIST, PARTS_PER_BLOCK
+from pipeline.runners.dealt import BLOCKS_PER_LIST
 from pipeline.runners.engine import engine_of
 from schemas.store import Store
 from tests.laws import runs
