@@ -23,7 +23,7 @@ from pipeline.hub_datasets import found_in_dataset, names_dataset
 from pipeline.kinds import taken, wanted
 from pipeline.locks import phase_lock
 from pipeline.outline import StreamOutline
-from pipeline.parts import Member, part_target, plan_parts
+from pipeline.parts import Member, Parts, part_target, plan
 from pipeline.phases import gather as gathering
 from pipeline.phases.annotate import AnnotateJob
 from pipeline.phases.arrange import ArrangeJob
@@ -241,7 +241,7 @@ class Curator:
         phase: str,
         key: str,
         job: Any,
-        parts: Sequence[Any],
+        parts: Collection[Any],
         lock: tuple[str, str] | None = None,
         then: Sequence[Step] = (),
     ) -> None:
@@ -265,7 +265,7 @@ class Curator:
         for name, value in counted.items():
             self.counters[name] = self.counters.get(name, 0) + value
 
-    def _here(self, job: SimpleJob, parts: Sequence[Any]) -> dict[str, int]:
+    def _here(self, job: SimpleJob, parts: Collection[Any]) -> dict[str, int]:
         """Look at a few files, or ask one part's hosts, in this process: it is done before a worker
         has imported Beam."""
         for part in parts:
@@ -434,11 +434,10 @@ class Curator:
         members: Sequence[Any],
         then: Sequence[Step] = (),
     ) -> Ledger:
-        known = ledger(self.store, phase, key)
-        parts = plan_parts(members, known.done.keys(), target_of(self.options, members))
+        known = commits.compact(self.store, phase, key)
+        parts = Parts(plan(members, known.lacking, target_of(self.options, members)))
         self._work(phase, key, job, parts, then=then)
-        commits.compact(self.store, phase, key)
-        known = ledger(self.store, phase, key) if parts else known
+        known = commits.compact(self.store, phase, key) if parts else known
         _all_done(phase, [m.id for m in members], known)
         return known
 
@@ -460,12 +459,10 @@ class Curator:
                 hear_key=line.audio,
                 **self._common(key),
             )
-            parts = plan_parts(group, (), target_of(self.options, group))
+            parts = Parts(plan(group, lambda ids: ids, target_of(self.options, group)))
             self._work("measure", key, job, parts)
         if missing:
-            for key in line.measure_keys:
-                commits.compact(self.store, "measure", key)
-            ledgers = [ledger(self.store, "measure", key) for key in line.measure_keys]
+            ledgers = [commits.compact(self.store, "measure", key) for key in line.measure_keys]
         for known in ledgers:
             _all_done("measure", [m.id for m in members], known)
         return ledgers
@@ -499,7 +496,7 @@ class Curator:
             **self._common(key),
         )
         known = ledger(self.store, "arrange", key)
-        todo = [b for b in blocks if any(task.task not in known.done for task in b.tasks)]
+        todo = [b for b in blocks if any(known.lacking(task.task for task in b.tasks))]
         self._work("arrange", key, job, todo)
         known = ledger(self.store, "arrange", key) if todo else known
         _all_done("arrange", [task.task for block in blocks for task in block.tasks], known)
@@ -604,7 +601,7 @@ def _answer(
 
 
 def _all_done(phase: str, ids: Sequence[str], known: Ledger) -> None:
-    lost = [name for name in ids if name not in known.done]
+    lost = list(known.lacking(ids))
     if lost:
         raise ConservationError(
             f"{phase}: {len(lost)} of {len(ids)} records are not accounted for, first {lost[0]}"

@@ -11,7 +11,7 @@ import os
 import pickle
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Any, BinaryIO, Generic, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import pyarrow as pa
 
@@ -128,7 +128,7 @@ def _by_members(found: Iterable[Range]) -> Iterator[list[Range]]:
     yield some
 
 
-class Parts(Generic[P]):
+class Parts(Collection[P]):
     """Parts in the order of planning, each with an `id` and `seconds`: in memory while they are
     few, else packed in a temporary file, some hundred in a block.
 
@@ -160,6 +160,9 @@ class Parts(Generic[P]):
 
     def __iter__(self) -> Iterator[P]:
         return itertools.chain.from_iterable(self.some())
+
+    def __contains__(self, part: object) -> bool:
+        return any(one == part for one in self)
 
     def some(self) -> Iterator[list[P]]:
         """All of them, some hundred at a time."""

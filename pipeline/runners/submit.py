@@ -17,7 +17,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,7 @@ class Submitted:
         return (*self._engine.options, *self._own)
 
     def run(
-        self, job: Any, parts: Sequence[Any], workers: int, then: Sequence[Step] = ()
+        self, job: Any, parts: Collection[Any], workers: int, then: Sequence[Step] = ()
     ) -> dict[str, int]:
         """Run a phase over parts. Returns Beam's counters, which count attempts.
 
@@ -168,7 +168,7 @@ class Submitted:
                 found = [Failure(m.id, step, "crash", m.path or "") for m in part.members]
                 self._observe("outcomes", found)
 
-    def _select(self, job: Any, parts: Sequence[Any]) -> dict[str, int]:
+    def _select(self, job: Any, parts: Collection[Any]) -> dict[str, int]:
         """select is a chain of jobs, each over what the one before left in OUT."""
         from pipeline import weave
 
