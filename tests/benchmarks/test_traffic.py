@@ -46,7 +46,7 @@ def test_what_a_group_by_is_given_is_counted() -> None:
     with Shuffled() as shuffled:
         shuffled.phase = "made"
         pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
-        pairs = pipeline | beam.Create([("a", "x" * 1000), ("b", "y" * 500)])
+        pairs = pipeline | beam.Create([("a", "x" * 1000), ("b", "y" * 500)], reshuffle=False)
         _ = pairs | beam.GroupByKey() | beam.Map(lambda pair: len(list(pair[1])))
         pipeline.run().wait_until_finish()
     assert 1500 <= shuffled.bytes["made"] < 1700
