@@ -108,7 +108,7 @@ def _phase(
     """The rows of one phase. `timeless`: steps whose records take no time yet, or never will.
     `noun`: what a step takes and gives where nothing more is known of it."""
     tallies = _rows(store, known, roots, "tally", _TALLY)
-    drops = _rows(store, known, roots, "drop", _DROP)
+    drops, unseen = _by_steps(phase, tallies, _rows(store, known, roots, "drop", _DROP))
     found = []
     for step in steps:
         mine = tallies.filter(pc.equal(tallies["step"], step))
@@ -127,7 +127,7 @@ def _phase(
                 stream=stream,
             )
         )
-    crashed = (*_drop_counts(phase, drops), *more)
+    crashed = (*_drop_counts(phase, unseen), *more)
     if crashed:  # records that no step saw, because they end the process that works on them
         items, seconds = sum(c.items for c in crashed), sum(c.seconds for c in crashed)
         found.insert(
@@ -146,6 +146,14 @@ def _phase(
             ),
         )
     return found
+
+
+def _by_steps(phase: str, tallies: pa.Table, drops: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """The drops that steps told, and those of records that no step saw: under the phase's name,
+    which a step may have, too (extract), but then the step took what it dropped."""
+    took = tallies.filter(pc.equal(tallies["step"], phase))["root"]
+    unseen = pc.and_(pc.equal(drops["step"], phase), pc.invert(pc.is_in(drops["root"], took)))
+    return drops.filter(pc.invert(unseen)), drops.filter(unseen)
 
 
 def _crawl(stream: StreamResult) -> FunnelRow:
