@@ -122,7 +122,7 @@ def encode(content: Content, row_schema: pa.Schema, about: Mapping[str, Any]) ->
     schema = _schema(row_schema)
     columns: dict[str, list[Any]] = {
         "done": [to_row(item) for item in content.done],
-        "row": [dict(r) if isinstance(r, Mapping) else to_row(r) for r in content.rows],
+        "row": [r if isinstance(r, dict) else _row(r) for r in content.rows],
         "drop": [to_row(item) for item in content.drops],
         "tally": [to_row(item) for item in content.tallies],
         "preview": [to_row(item) for item in content.previews],
@@ -141,6 +141,10 @@ def encode(content: Content, row_schema: pa.Schema, about: Mapping[str, Any]) ->
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd", row_group_size=1 << 16)
     return sink.getvalue()
+
+
+def _row(row: Any) -> dict[str, Any]:
+    return dict(row) if isinstance(row, Mapping) else to_row(row)
 
 
 def _open(store: Store, name: str) -> Any:

@@ -55,20 +55,16 @@ class Host:
     async def turn(self) -> "Turn":
         """Wait for a turn to ask; give it back by `Turn.answered` and `Turn.done`."""
         await self._open.acquire()
-        try:
-            await self._asking.acquire()
-        except BaseException:
-            self._open.release()
-            raise
         turn = Turn(self)
         try:
+            if self._asked or self._settings.delay or self._settings.patience:
+                await self._asking.acquire()
+                turn.asking()
             while (left := self.wait()) > 0:
                 await asyncio.sleep(left)
         except BaseException:
             turn.done()
             raise
-        if not (self._asked or self._settings.delay or self._settings.patience):
-            turn.asked()
         return turn
 
     def _answered(self, latency: float) -> None:
@@ -91,11 +87,16 @@ class Host:
 class Turn:
     """One request's place: from asking to the end of the body."""
 
-    def __init__(self, host: Host) -> None:
-        self._host, self._asking, self._open = host, True, True
+    __slots__ = ("_asking", "_host", "_open")
 
-    def asked(self) -> None:
-        """Others may be asked before this one's answer begins."""
+    def __init__(self, host: Host) -> None:
+        self._host, self._asking, self._open = host, False, True
+
+    def asking(self) -> None:
+        """No other is asked before this one's answer begins."""
+        self._asking = True
+
+    def _asked(self) -> None:
         self._asking = False
         self._host._asking.release()
 
@@ -103,13 +104,13 @@ class Turn:
         """The answer has begun, after so many seconds: others may be asked after the gap."""
         if self._asking:
             self._host._answered(latency)
-            self.asked()
+            self._asked()
 
     def done(self) -> None:
         """The body has ended, or there was none."""
         if self._asking:  # no answer began: what was sent may have arrived all the same
             self._host._ready = self._host._clock() + self._host.gap
-            self.asked()
+            self._asked()
         if self._open:
             self._open = False
             self._host._open.release()

@@ -47,22 +47,27 @@ class Permission:
         """`agent`: our product token, as robots.txt names it."""
         self._get, self._agent, self._clock = get, agent, clock
         self._obey_robots, self._obey_reservations = obey_robots, obey_reservations
-        self._known: dict[str, asyncio.Task[Declared]] = {}
+        self._known: dict[str, Declared] = {}
+        self._asking: dict[str, asyncio.Task[Declared]] = {}
 
     async def declared(self, url: Url) -> Declared:
         """What the origin of a URL declares, from memory or anew."""
         origin = url.origin
-        task = self._known.get(origin)
-        if task is not None and task.done():
-            stale = task.cancelled() or task.exception() is not None
-            if stale or task.result().until < self._clock():
-                task = None
-            else:
-                return task.result()
-        if task is None:
-            task = asyncio.ensure_future(self._ask(origin))
-            self._known[origin] = task
+        found = self._known.get(origin)
+        if found is not None and found.until >= self._clock():
+            return found
+        task = self._asking.get(origin)
+        if task is None or task.done():
+            task = asyncio.ensure_future(self._learnt(origin))
+            self._asking[origin] = task
         return await asyncio.shield(task)
+
+    async def _learnt(self, origin: str) -> Declared:
+        try:
+            self._known[origin] = found = await self._ask(origin)
+        finally:
+            self._asking.pop(origin, None)
+        return found
 
     async def check(self, url: Url) -> Declared:
         """What the origin of a URL declares. Raises `FetchError` where the URL must not be asked
