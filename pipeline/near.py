@@ -125,8 +125,7 @@ def remove_folder(store: Store, folder: str) -> None:
     if local is not None:
         shutil.rmtree(local, ignore_errors=True)
         return
-    for entry in store.list(folder):
-        store.delete(entry.name)
+    store.delete_all([entry.name for entry in store.list(folder)])
 
 
 def _noted(spill: Spill, stage: str, work: Callable[[Spill, str], Any], item: str) -> None:

@@ -9,6 +9,7 @@ looks whole: manifests go before shards, commits before the tars that they name.
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import re
@@ -142,23 +143,28 @@ def garbage(store: Store, forget: Collection[str] = (), unfinished: bool = False
 def remove(store: Store, found: Garbage) -> None:
     """Remove it, in its order, and the folders that are empty then."""
     folders = set()
-    for item in found.items:
-        if item.instead is not None:
-            store.replace(item.name, item.instead)
-            continue
-        local = store.local(item.name)
-        if local is not None:
-            folders.add(local.parent)
-            with contextlib.suppress(FileNotFoundError):
-                local.unlink()
+    for _, group in itertools.groupby(found.items, _beside):
+        items = list(group)
+        if items[0].instead is not None:
+            store.replace(items[0].name, items[0].instead)
+        elif store.remote:
+            store.delete_all([item.name for item in items])
         else:
-            store.delete(item.name)
+            for path in [Path(store.url) / item.name for item in items]:
+                folders.add(path.parent)
+                with contextlib.suppress(FileNotFoundError):
+                    path.unlink()
     root = Path(store.url)
     for folder in sorted(folders, key=lambda path: -len(path.parts)):
         with contextlib.suppress(OSError):  # not empty: the end of the climb
             while folder != root:
                 folder.rmdir()
                 folder = folder.parent
+
+
+def _beside(item: Item) -> str:
+    """Equal for what may go in any order: objects of one folder. What is changed stands alone."""
+    return item.name.rpartition("/")[0] if item.instead is None else f"{item.name}/"
 
 
 def _check_forget(store: Store, pointers: Sequence[Pointer], forget: Collection[str]) -> None:

@@ -3,6 +3,8 @@
 import hashlib
 import os
 import pickle
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -111,6 +113,67 @@ def test_replace_and_delete(store: Store) -> None:
     store.delete("pointer")
     assert store.size("pointer") is None
     assert store.put_if_absent("pointer", b"3")
+
+
+def test_what_is_replaced_by_a_file_is_the_file(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "new").write_bytes(bytes(range(256)) * 50_000)  # two pieces on a remote store
+    store.put_if_absent("a", b"old")
+    store.replace("a", tmp_path / "new")
+    assert store.get("a") == bytes(range(256)) * 50_000
+
+
+def test_many_go_at_once_and_absent_ones_with_them(store: Store) -> None:
+    names = [f"a/{number}" for number in range(5)]
+    for name in names:
+        store.put_if_absent(name, b"x")
+    store.delete_all([])
+    store.delete_all(names[:1])
+    store.delete_all(["a/none", *names[:3], "a/gone"])
+    assert [entry.name for entry in store.list("a")] == names[3:]
+
+
+@pytest.mark.parametrize("large", [1, 1 << 40], ids=["in pieces", "whole"])
+def test_what_is_named_by_its_bytes_is_taken_once(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int
+) -> None:
+    monkeypatch.setattr(store_module, "LARGE", large)
+    data = bytes(range(256)) * 50_000
+    for number in range(2):
+        path = tmp_path / str(number)
+        path.write_bytes(data)
+        assert store.take("tars/digest", path) == (number == 0)
+        path.unlink()
+        assert store.get("tars/digest") == data
+
+
+TAKE = """
+import os, resource, sys
+from pathlib import Path
+from schemas.store import LARGE, Store
+store = Store(sys.argv[1])
+path = Path(sys.argv[2])
+path.write_bytes(b"")
+os.truncate(path, 1 << 20)
+store.take("small", path)
+store.replace("warm", path)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+os.truncate(path, 3 * LARGE)
+assert store.take("large", path) and store.size("large") == 3 * LARGE
+store.copy_to("large", path)
+assert path.stat().st_size == 3 * LARGE
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_a_large_file_is_never_held_on_its_way(s3: dict[str, str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TAKE, f"s3://{BUCKET}/{tmp_path.name}", str(tmp_path / "file")],
+        env={**os.environ, **s3},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < 40 * 1024  # kB; the file has 96 MiB
 
 
 def test_a_listing_is_sorted_and_below_its_folder_only(store: Store) -> None:
