@@ -14,8 +14,9 @@ fitted by `a + b * hours ** e`, errors taken relative to the value; a is what on
 Rows are appended to --keep, and the fit is over all that are there of the same number of workers:
 a hundred hours can be measured apart, on another day.
 
-Then the same amount of audio as files of one utterance and as ten minute recordings, and as parts
-of 30 s and of ten minutes: what one clip and one part cost, whatever they hold. Disk: about 65 MB
+Then one amount of audio as recordings of a minute in parts of ten and of one minute, as files of
+one utterance, and cut into more clips: what one part, one recording and one clip cost, whatever
+they hold. Disk: about 65 MB
 for each hour of the largest run, on the disk of --folder; it is refused where that is not free.
 Time: about half a minute an hour of audio on one worker.
 """
@@ -29,7 +30,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -86,10 +87,13 @@ def recipe(folder: pathlib.Path) -> pathlib.Path:
 
 
 def recordings(
-    folder: pathlib.Path, source: made_audio.Voices, hours: float
+    folder: pathlib.Path,
+    source: made_audio.Voices,
+    hours: float,
+    longest: float = RECORDING_SECONDS,
 ) -> list[made_audio.Made]:
-    """So many hours as recordings of at most ten minutes, no two of which share a stretch."""
-    count = math.ceil(hours * 3600 / RECORDING_SECONDS)
+    """So many hours as recordings of so many seconds at most, no two of which share a stretch."""
+    count = math.ceil(hours * 3600 / longest)
     each = hours * 3600 / count
     return [
         made_audio.long(folder / f"{number:05d}", source, each, 100 + number, BITS)
@@ -107,14 +111,16 @@ def measured(
     folder: pathlib.Path,
     workers: int,
     part: str = "600s",
+    settings: Sequence[str] = (),
 ) -> Row:
     """Curate what was made into an empty OUT, which is removed again."""
+    told = [word for setting in settings for word in ("--set", setting)]
     table = made_audio.table(folder / "table.jsonl", made)
     out = folder / "out"
     seen = process_tree.curate(
         table,
         out,
-        *("--workers", str(workers), "--part", part),
+        *("--workers", str(workers), "--part", part, *told),
         recipe=recipe(folder),
         more={"PYTHONPATH": f"{STUB}:{on.ROOT}"},
     )
@@ -225,56 +231,46 @@ def steps_of(folder: pathlib.Path) -> list[Any]:
 
 
 def differences(
-    title: str, unit: str, few: Row, many: Row, counts: Mapping[str, tuple[int, int]]
+    unit: str, few: Row, many: Row, counts: Mapping[str, tuple[int, int]] | tuple[int, int]
 ) -> None:
     """Print what one more of a unit costs each phase: two runs over the same amount of audio.
 
-    `counts`: how many each run had, by phase; "" for phases that are not named.
+    `counts`: how many both runs had, of each phase where they differ.
     """
-    print(f"\n### Cost of one {unit}: {title}\n")
-    print(on.head("phase", few.shape, many.shape, f"more {unit}s", f"ms for one {unit}"))
+    print(f"\n### Cost of one {unit}: {many.shape} against {few.shape}, {few.hours:.2f} h\n")
+    print(on.head("phase", "seconds", "against", f"more {unit}s", f"ms for one {unit}"))
     for name in phases([few, many]):
-        before, after = few.seconds.get(name, 0.0), many.seconds.get(name, 0.0)
-        here = counts.get(name, counts[""])
+        after, before = many.seconds.get(name, 0.0), few.seconds.get(name, 0.0)
+        here = counts if isinstance(counts, tuple) else counts.get(name, (0, 0))
         more = here[1] - here[0]
-        each = f"{1000 * (after - before) / more:.2f}" if more else ""
-        print(on.row(name, f"{before:.2f}", f"{after:.2f}", more, each))
-
-
-def shapes(
-    folder: pathlib.Path, source: made_audio.Voices, hours: float, workers: int
-) -> Iterator[Row]:
-    """The same hours as short files and long recordings, in large and in small parts."""
-    place = folder / "long"
-    made = recordings(place, source, hours)
-    yield measured("recordings of 10 min", made, place, workers)
-    yield measured("parts of 30 s at least", made, place, workers, "30s")
-    shutil.rmtree(place)
-    place = folder / "short"
-    small = made_audio.clips(place, source, hours * 3600)
-    yield measured("files of one utterance", small, place, workers)
-    shutil.rmtree(place)
+        each = f"{1000 * (after - before) / more:.2f}" if more > 0 else ""
+        print(on.row(name, f"{after:.2f}", f"{before:.2f}", more, each))
+    print(on.row("all, CPU s", f"{many.cpu:.2f}", f"{few.cpu:.2f}", "", ""))
 
 
 def by_shape(folder: pathlib.Path, source: made_audio.Voices, hours: float, workers: int) -> None:
-    whole, cut, small = shapes(folder, source, hours, workers)
-    counts = {name: (whole.parts.get(name, 0), cut.parts.get(name, 0)) for name in phases([cut])}
-    differences(
-        f"{hours:g} h in parts of 10 min and of 30 s at least",
-        "part",
-        whole,
-        cut,
-        {**counts, "": (0, 0)},
+    """Run one amount of audio in four shapes, and print what they differ by."""
+    place = folder / "minutes"
+    made = recordings(place, source, hours, 60.0)
+    whole = measured("parts of 10 min", made, place, workers)
+    cut = measured("parts of a minute", made, place, workers, "60s")
+    finer = ("segment.max_seconds=3", "segment.cut_seconds=1")
+    fine = measured("segments of 3 s at most", made, place, workers, settings=finer)
+    shutil.rmtree(place)
+    place = folder / "utterances"
+    small = measured(
+        "files of one utterance",
+        made_audio.clips(place, source, hours * 3600),
+        place,
+        workers,
     )
-    files = (whole.recordings, small.recordings)
+    shutil.rmtree(place)
+    names = phases([whole, cut])
     differences(
-        f"{whole.hours:.2f} h as recordings of 10 min ({whole.clips} clips), "
-        f"{small.hours:.2f} h as files of one utterance ({small.clips} clips)",
-        "recording",
-        whole,
-        small,
-        {"": files},
+        "part", whole, cut, {n: (whole.parts.get(n, 0), cut.parts.get(n, 0)) for n in names}
     )
+    differences("recording", whole, small, (whole.recordings, small.recordings))
+    differences("clip", whole, fine, (whole.clips, fine.clips))
 
 
 def plot(path: pathlib.Path, rows: Sequence[Row], curves: dict[str, Curve]) -> None:
