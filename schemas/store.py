@@ -13,6 +13,7 @@ remote one carries a mark in the object's metadata, which tells who won, and is 
 import contextlib
 import dataclasses
 import datetime
+import functools
 import itertools
 import os
 import re
@@ -21,10 +22,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, NotSupportedError
+
+R = TypeVar("R")
 
 COPIED_AT_ONCE = 4 << 20  # bytes
 LARGE = 32 << 20  # bytes of a file that is not held in memory on its way to a bucket
@@ -62,10 +65,11 @@ def _size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
-def _repeated(once: Callable[[], bool]) -> bool:
-    """A request that obstore does not repeat by itself, tried until its answer arrives.
+def until_answered(once: Callable[[], R]) -> R:
+    """A request, tried until its answer arrives; after `_PATIENCE` raises what its last try did.
 
-    Raises what the last try raised, after `_PATIENCE`.
+    obstore repeats requests too, but gives up at once where a connection of its pool is reset: a
+    conditional put 17 of 60 times, a HEAD now and then.
     """
     until = time.monotonic() + _PATIENCE.total_seconds()
     pause = _FIRST_PAUSE.total_seconds()
@@ -181,12 +185,12 @@ class Store:
                 return self._mark_of(name) == mark
             return True
 
-        return _repeated(once)
+        return until_answered(once)
 
     def _mark_of(self, name: str) -> str | None:
         """The mark of an object's writer; None where it has none or was removed meanwhile."""
         try:
-            got = obstore.get(self.backend, name, options={"head": True})
+            got = until_answered(lambda: obstore.get(self.backend, name, options={"head": True}))
         except FileNotFoundError:
             return None
         mark = got.attributes.get(_MARK)
@@ -257,24 +261,33 @@ class Store:
         reports), or is the same whoever writes it."""
         need = data.stat().st_size if isinstance(data, Path) else len(data)
         pieces: Any = {"chunk_size": PIECE, "max_concurrency": 2}
-        with self._explained(name, need):
+
+        def once() -> None:
             try:
                 obstore.put(self.backend, name, data, mode="overwrite", **pieces)
             except FileNotFoundError:  # the answer to its end was lost: the pieces are gone
                 obstore.put(self.backend, name, data, mode="overwrite", **pieces)
+
+        with self._explained(name, need):
+            until_answered(once)
 
     def get(self, name: str) -> bytes:
         """All bytes of an object. Raises `FileNotFoundError`."""
         if self.absent:
             raise FileNotFoundError(self.where(name))
         with self._explained(name):
-            return bytes(obstore.get(self.backend, name).bytes())
+            return until_answered(lambda: bytes(obstore.get(self.backend, name).bytes()))
 
     def copy_to(self, name: str, path: Path) -> None:
         """Write an object to a local file, piece by piece. Raises `FileNotFoundError`."""
-        with self._explained(name), path.open("wb") as file:
-            for piece in obstore.get(self.backend, name).stream(min_chunk_size=COPIED_AT_ONCE):
-                file.write(piece)
+
+        def once() -> None:
+            with path.open("wb") as file:
+                for piece in obstore.get(self.backend, name).stream(min_chunk_size=COPIED_AT_ONCE):
+                    file.write(piece)
+
+        with self._explained(name):
+            until_answered(once)
 
     def get_range(self, name: str, start: int, length: int) -> bytes:
         """`length` bytes from `start`. Raises `FileNotFoundError`, `StoreError` on a short read."""
@@ -283,7 +296,9 @@ class Store:
         if self.absent:
             raise FileNotFoundError(self.where(name))
         with self._explained(name):
-            data = bytes(obstore.get_range(self.backend, name, start=start, length=length))
+            data = until_answered(
+                lambda: bytes(obstore.get_range(self.backend, name, start=start, length=length))
+            )
         if len(data) != length:
             raise StoreError(
                 f"{self.where(name)} is shorter than its commit says: {length} bytes at {start} "
@@ -297,7 +312,7 @@ class Store:
             return None
         with self._explained(name):
             try:
-                return int(obstore.head(self.backend, name)["size"])
+                return int(until_answered(lambda: obstore.head(self.backend, name))["size"])
             except FileNotFoundError:
                 return None
 
@@ -305,13 +320,16 @@ class Store:
         """Objects below a folder, sorted by name."""
         if self.absent:
             return []
-        with self._explained(prefix):
-            found = [
+
+        def once() -> list[Entry]:
+            return [
                 Entry(meta["path"], int(meta["size"]))
                 for batch in obstore.list(self.backend, prefix=prefix)
                 for meta in batch
             ]
-        return sorted(found, key=lambda entry: entry.name)
+
+        with self._explained(prefix):
+            return sorted(until_answered(once), key=lambda entry: entry.name)
 
     def names(self, folder: str) -> Iterator[Sequence[str]]:
         """The names of objects below a folder, some thousand at a time, in any order.
@@ -358,7 +376,7 @@ class Store:
             return
         for name in names:
             with self._explained(name), contextlib.suppress(FileNotFoundError):
-                obstore.delete(self.backend, name)
+                until_answered(functools.partial(obstore.delete, self.backend, name))
 
     def delete_all(self, names: Sequence[str]) -> None:
         """Remove objects in any order: S3 takes a thousand names a request."""
@@ -407,7 +425,7 @@ class Store:
                 return False
             return True
 
-        return _repeated(once)
+        return until_answered(once)
 
     def free(self) -> int | None:
         """Bytes free on a local disk; None on a remote store."""
@@ -424,7 +442,7 @@ class Store:
             return None
         with self._explained(name):
             try:
-                modified = obstore.head(self.backend, name)["last_modified"]
+                modified = until_answered(lambda: obstore.head(self.backend, name))["last_modified"]
             except FileNotFoundError:
                 return None
         return time.time() - float(modified.timestamp())
