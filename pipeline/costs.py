@@ -1,7 +1,8 @@
 """What steps cost in time and memory where OUT has nothing measured of its own yet.
 
-Measured on one core of a server of 2023 (x86-64-v4), on samples/ (282 s of audio, 238 s of it
-stored as speech) by the tallies of `make curate DATA=samples`; memory as the peak of a process that
+Measured on one core of a server of 2023 (x86-64-v4): times of the offline stream of recordings by
+`benchmarks/phase_costs.py` on hours of made conversations, those of other steps and the decoding of
+packed media by the tallies of `make curate DATA=samples`; memory as the peak of a process that
 imports the runner and uses the one model. Other machines differ by a factor of two or three: a plan
 says so, and the tallies of OUT take over as soon as there are any.
 """
@@ -30,9 +31,10 @@ PHASE_SECONDS = 0.1  # to plan and compact one phase
 REPORT_SECONDS = 1.0
 LOOK_SECONDS = 0.01  # to probe one file
 DIGEST_BYTES = 300e6  # digested in a second, from a disk
-COMPOSE_SECONDS = 0.0004  # to decode and encode one second of FLAC for a shard
+COMPOSE_SECONDS = 0.0002  # to decode and encode one second of FLAC for a shard
 SET_SECONDS = 0.00005  # to select the clips of one second, and as much to arrange them
 
+CLIP_SECONDS = 4.0  # of a clip: 3.2 s in made conversations, 5.0 s in recorded ones
 STORED_SHARE = 0.85  # of a recording that is stored as speech
 FLAC_SHARE = 0.62  # of the bytes of PCM16 that FLAC takes (samples/: 20.1 kB a second at 16 kHz)
 
@@ -42,25 +44,50 @@ MODEL_OVERHEAD = {"faster-whisper": 125_000_000, "pyannote": 1_000_000_000}
 
 _UNKNOWN = Cost(0.001)
 
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Beside:
+    """What a phase takes beside its steps, in seconds of one core: for each of these more."""
+
+    part: float
+    recording: float
+    clip: float
+
+
+# benchmarks/phase_costs.py, 0.4 h in four shapes, OUT on a local disk
+BESIDE = {
+    "hear": Beside(0.0032, 0.0002, 0.0004),
+    "annotate": Beside(0.0025, 0.0, 0.0),
+    "measure": Beside(0.0116, 0.0001, 0.0005),
+    "select to compose": Beside(0.0, 0.0004, 0.0003),
+}
+
+# Cost grows as hours to this power, from MEASURED_HOURS on. The phases up to measure know parts and
+# nothing beyond them; from 0.1 to 3 h the fit of benchmarks/phase_costs.py gave 1.06, 1.01 and
+# 1.01, and 0.98 for the processor time of a whole run, each within its error of 1.
+EXPONENTS = {"hear": 1.0, "annotate": 1.0, "measure": 1.0, "select to compose": 1.0}
+MEASURED_HOURS = 3.0
+
 # By step, or by "step/engine" where the engine decides.
 _COSTS = {
-    "decode": Cost(0.0006),
-    "segment/silero": Cost(0.0011, 37_000_000),
+    "decode": Cost(0.0006),  # packed, of 44.1 kHz; FLAC of 16 kHz takes 0.00014
+    "segment/silero": Cost(0.0009, 37_000_000),
     "segment/energy": Cost(0.0001),
     "segment/none": Cost(0.0001),
-    "gate": Cost(0.0001),
-    "diarize/resemblyzer": Cost(0.0035, 490_000_000),
+    "gate": Cost(0.00001),
+    "diarize/resemblyzer": Cost(0.0027, 490_000_000),
     "diarize/one": Cost(0.0),
     "diarize/given": Cost(0.0),
     "cues": Cost(0.0003),
-    "transcribe/given": Cost(0.00001),
+    "transcribe/given": Cost(0.00006),
     "transcribe/pocketsphinx": Cost(0.28, 97_000_000),
-    "snr": Cost(0.0003),
+    "snr": Cost(0.00025),
     "clipping": Cost(0.00002),
-    "speech_ratio": Cost(0.001, 37_000_000),
-    "loudness": Cost(0.0003),
-    "language": Cost(0.00001, 5_000_000),
+    "speech_ratio/silero": Cost(0.0009, 37_000_000),
+    "loudness": Cost(0.00027),
+    "language/lid.176": Cost(0.00001, 5_000_000),
     "text_rate": Cost(0.00001),
+    "topic/smoke": Cost(0.00001),
 }
 
 
@@ -89,6 +116,12 @@ def cost(step: Step) -> Cost:
 def unmeasured(step: Step) -> tuple[str, ...]:
     """Engines whose time depends on a model that nobody measured for this table."""
     return tuple(f"{step.name()} {engine}" for engine in engines(step) if "/" in engine)
+
+
+def known(step: Step) -> bool:
+    """Whether the table has this step, with all the engines that it names."""
+    names = [f"{step.name()}/{engine}" for engine in engines(step)] or [step.name()]
+    return all(name in _COSTS for name in names)
 
 
 def model_bytes(engine: str) -> int:

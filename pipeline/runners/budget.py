@@ -1,9 +1,11 @@
 """What a recipe would take for so many hours of audio on a cluster: a model, not a measurement.
 
-Compute comes from the same table as `plan` (`pipeline/costs.py`: seconds of one core per second of
-audio that reaches a step), scaled up in proportion, which is what was measured for small amounts
-(benchmarks/scale.py). Prices are assumptions that the user can replace. Everything that goes into
-the answer is printed with it, and what is not known is named instead of left at nothing.
+Compute comes from the same table as `plan` (`pipeline/costs.py`): seconds of one core per second of
+audio that reaches a step, and what a part, a recording and a clip cost each phase beside its steps,
+all growing with hours to the power that was measured (`benchmarks/phase_costs.py`). Requests and
+bytes across shuffles are counted ones (`benchmarks/traffic.py`). Prices are assumptions that the
+user can replace. Everything that goes into the answer is printed with it, and what is not known is
+named instead of left at nothing.
 """
 
 import dataclasses
@@ -20,8 +22,12 @@ CORES_PER_MACHINE = 4
 DRIVER_RECORD_BYTES = 1900  # held by the driver for each record of a phase (benchmarks/scale.py)
 DRIVER_BASE_BYTES = 160e6
 RECORD_SECONDS = 600.0  # of an average recording
-REQUESTS_PER_PART = 8  # puts: attempt, tar, commit, and lists; gets: input, its block
-GRAPH_BYTES = 75  # a part's name across the one shuffle
+# Counted by benchmarks/traffic.py, for each part of a phase: puts of attempt, tar and commit; gets
+# and heads of inputs and of what is done; and reads of stored speech, for each clip.
+WRITES = {"hear": 3.0, "annotate": 2.0, "measure": 4.0, "select to compose": 0.0}
+READS = {"hear": 2.0, "annotate": 12.4, "measure": 14.0, "select to compose": 0.0}
+READS_PER_CLIP = 3.8
+GRAPH_BYTES = 89  # a part's name across the one shuffle of each of its phases
 
 # US dollars: list prices of Dataflow batch and Cloud Storage in a US region as we remember them.
 PRICES: Mapping[str, float] = {
@@ -30,7 +36,8 @@ PRICES: Mapping[str, float] = {
     "gpu_hour": 0.75,  # one L4-class accelerator
     "disk_gb_hour": 0.000054,
     "gb_month": 0.020,  # of OUT
-    "requests_1000": 0.005,
+    "requests_1000": 0.005,  # that write or list
+    "reads_1000": 0.0004,
 }
 
 
@@ -72,6 +79,15 @@ class Budget:
         return math.ceil(self.hours * 3600 / PART_SECONDS)
 
     @property
+    def clips(self) -> float:
+        return self.hours * 3600 * costs.STORED_SHARE / costs.CLIP_SECONDS
+
+    @property
+    def graph_bytes(self) -> float:
+        """Across shuffles, over all phases that deal parts."""
+        return self.parts * GRAPH_BYTES * sum(1 for writes in WRITES.values() if writes)
+
+    @property
     def money(self) -> dict[str, float]:
         """US dollars by what they pay for; storage for one month."""
         price = self.prices
@@ -83,8 +99,9 @@ class Budget:
             paid["disks"] += hours / CORES_PER_MACHINE * 50 * price["disk_gb_hour"]
             if phase.accelerator:
                 paid["accelerators"] += hours / CORES_PER_MACHINE * price["gpu_hour"]
-        requests = self.parts * REQUESTS_PER_PART * len(self.phases)
-        paid["requests"] = requests / 1000 * price["requests_1000"]
+        writes = self.parts * sum(WRITES.values())
+        reads = self.parts * sum(READS.values()) + self.clips * READS_PER_CLIP
+        paid["requests"] = (writes * price["requests_1000"] + reads * price["reads_1000"]) / 1000
         paid["storage, a month"] = self.stored_gb * price["gb_month"]
         return paid
 
@@ -119,24 +136,40 @@ def budget(
 
 
 def _phases(recipe: Recipe, hours: float) -> Iterator[PhaseBudget]:
-    """Each stream takes all hours: which of them takes what is not known before DATA is read."""
-    for phase, share in (
-        ("hear", 1.0),
-        ("annotate", costs.STORED_SHARE),
-        ("measure", costs.STORED_SHARE),
-        ("compose", costs.STORED_SHARE),
-    ):
-        steps = tuple(s for name in recipe.streams for s in recipe.steps(name, phase))
+    """Each stream of recordings takes all hours: which of them takes what is not known before DATA
+    is read."""
+    streams = [name for name in recipe.streams if recipe.kind(name) == "audio"]
+    for phase in ("hear", "annotate", "measure", "compose"):
+        steps = tuple(s for name in streams for s in recipe.steps(name, phase))
+        share = 1.0 if phase == "hear" else costs.STORED_SHARE
         rate = sum(costs.cost(step).seconds for step in steps)
         if phase == "compose":
             rate = costs.COMPOSE_SECONDS + 2 * costs.SET_SECONDS  # and to select and arrange rows
+        title = phase if phase != "compose" else "select to compose"
         yield PhaseBudget(
-            phase=phase if phase != "compose" else "select to compose",
-            core_hours=hours * share * rate,
+            phase=title,
+            core_hours=(hours * share * rate + len(streams) * _beside(title, hours))
+            * _growth(title, hours),
             worker_bytes=costs.worker_bytes(steps),
             accelerator="accelerator" in recipe.hints(phase),
             unknown=tuple(name for step in steps for name in costs.unmeasured(step)),
         )
+
+
+def _beside(phase: str, hours: float) -> float:
+    """Core hours that a phase takes for its parts, recordings and clips, whatever they hold."""
+    each = costs.BESIDE[phase]
+    return hours * (
+        each.part / PART_SECONDS
+        + each.recording / RECORD_SECONDS
+        + each.clip * costs.STORED_SHARE / costs.CLIP_SECONDS
+    )
+
+
+def _growth(phase: str, hours: float) -> float:
+    """How much more than in proportion so many hours cost, by the exponent that was measured."""
+    beyond = max(1.0, hours / costs.MEASURED_HOURS)
+    return float(beyond ** (costs.EXPONENTS[phase] - 1.0))
 
 
 def lines(found: Budget) -> list[str]:
@@ -165,11 +198,17 @@ def lines(found: Budget) -> list[str]:
     )
     said.append(
         f"           {found.stored_gb / 1000:,.1f} TB in OUT, "
-        f"{found.parts * GRAPH_BYTES / found.hours:,.0f} bytes an hour across shuffles"
+        f"{found.graph_bytes / found.hours:,.0f} bytes an hour across shuffles"
     )
-    said.append(
-        "assumed    seconds of one core as in pipeline/costs.py, in proportion to hours; "
-        f"{costs.STORED_SHARE:.0%} of recordings are speech; streams of pages are not counted"
-    )
+    powers = ", ".join(f"{phase} {power:g}" for phase, power in costs.EXPONENTS.items())
+    said += [
+        "assumed    seconds of one core as in pipeline/costs.py, of a server of 2023; hours to the "
+        f"power of {powers}",
+        f"           (benchmarks/phase_costs.py, measured up to {costs.MEASURED_HOURS:g} h); "
+        "requests and shuffles counted by benchmarks/traffic.py,",
+        "           memory of the driver by benchmarks/scale.py, all on one machine and no cloud",
+        f"           parts of {PART_SECONDS / 60:g} min; {costs.STORED_SHARE:.0%} of recordings "
+        f"are speech, in clips of {costs.CLIP_SECONDS:g} s; streams of pages are not counted",
+    ]
     said += [f"           {name} = {price:g} USD" for name, price in found.prices.items()]
     return said
