@@ -63,8 +63,8 @@ BESIDE = {
 }
 
 # Cost grows as hours to this power, from MEASURED_HOURS on. The phases up to measure know parts and
-# nothing beyond them; from 0.1 to 3 h the fit of benchmarks/phase_costs.py gave 1.06, 1.01 and
-# 1.01, and 0.98 for the processor time of a whole run, each within its error of 1.
+# nothing beyond them; from 0.1 to 3 h the fit of benchmarks/phase_costs.py gave 0.96, 0.98, 0.99,
+# and 0.97 for the processor time of a whole run, each within its error of 1.
 EXPONENTS = {"hear": 1.0, "annotate": 1.0, "measure": 1.0, "select to compose": 1.0}
 MEASURED_HOURS = 3.0
 
