@@ -35,7 +35,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from benchmarks import circumstances as on
 from benchmarks.peak import peak_mb
 from pipeline import layout
-from pipeline.commits import _MANIFEST, ROWS_PER_MANIFEST, ledger
+from pipeline.commits import ledger
+from pipeline.manifests import ROWS_PER_MANIFEST, SCHEMA
 from pipeline.parts import Member, Parts, plan
 from pipeline.phases.hear import HearJob
 from pipeline.runners import dealt
@@ -85,7 +86,7 @@ def write_manifests(folder: pathlib.Path, count: int) -> None:
         names = pa.array([layout.commit_name("hear", KEY, part_of(number)) for number in mine])
         ids = pa.array([recording_of(number) for number in mine])
         columns = [names, ids, pa.array([600.0] * len(mine)), pa.array([False] * len(mine))]
-        table = pa.table(columns, schema=_MANIFEST)
+        table = pa.table(columns, schema=SCHEMA)
         pq.write_table(table, place / f"{at:012d}.parquet", compression="zstd")
         records.add(texts_of(ids))
     with (folder / "records").open("wb") as file:

@@ -12,7 +12,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ from pipeline.spilling import Buckets, Column, Texts, keys_of, order_of, texts_o
 
 AT_ONCE = 1 << 16  # ids that are looked up, or rows that are read, together
 FEW = 1 << 16  # rows for which a dictionary is made when they are asked for one by one
+
+T = TypeVar("T")
 
 Places: TypeAlias = npt.NDArray[np.intp]
 Rows: TypeAlias = tuple[Texts, Texts, npt.NDArray[np.float64], npt.NDArray[np.bool_]]
@@ -44,10 +46,10 @@ def places(texts: Texts, keys: npt.NDArray[np.uint64], wanted: Texts) -> Places:
     return found
 
 
-def batches(ids: Iterable[str], size: int = AT_ONCE) -> Iterator[list[str]]:
-    """Ids some at a time."""
-    rest = iter(ids)
-    while batch := list(itertools.islice(rest, size)):
+def batches(items: Iterable[T], size: int | None = None) -> Iterator[list[T]]:
+    """Items some at a time."""
+    rest = iter(items)
+    while batch := list(itertools.islice(rest, size or AT_ONCE)):
         yield batch
 
 
@@ -104,18 +106,21 @@ class Accounts:
                 yield batch[place]
             self.release()
 
-    def by_commit(self, ids: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
-        """The commits that account for any of some ids, by name, with those that they do."""
-        rows = [np.zeros(0, np.int32)]
+    def rows(self, ids: Iterable[str]) -> npt.NDArray[np.int32]:
+        """The rows of those of some ids that are done, in the order of the ids."""
+        found = [np.zeros(0, np.int32)]
         for batch in batches(ids):
-            found = self.places(batch)
-            rows.append(found[found >= 0].astype(np.int32))
+            at = self.places(batch)
+            found.append(at[at >= 0].astype(np.int32))
             self.release()
-        mine = np.concatenate(rows)
-        commit = self.commit[mine]
+        return np.concatenate(found)
+
+    def grouped(self, rows: npt.NDArray[np.int32]) -> Iterator[tuple[str, list[str]]]:
+        """The commits of some rows, by name, with the ids of those rows."""
+        commit = self.commit[rows]
         order = np.argsort(commit, kind="stable")
-        mine, commit = mine[order], commit[order]
-        del order, rows
+        mine, commit = rows[order], commit[order]
+        del order
         at = 0
         while at < len(mine):
             end = int(np.searchsorted(commit, commit[min(at + AT_ONCE, len(mine)) - 1], "right"))

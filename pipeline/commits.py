@@ -8,7 +8,8 @@ into the winner's audio: the loser's commit is not created and its tar is garbag
 `speechloom gc` removes.
 
 Reading a phase means: list its commits, ask which record ids are done and by which commit. That
-map is compacted into `manifests/`, one file for every batch of new commits.
+map is compacted into `manifests/` (`pipeline/manifests.py`) and held as columns
+(`pipeline/accounts.py`).
 """
 
 import dataclasses
@@ -21,7 +22,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -37,8 +37,19 @@ from pipeline.accounts import (
     SecondsOf,
     account,
 )
+from pipeline.manifests import (
+    ROWS_PER_MANIFEST,
+    SCHEMA,
+    Manifest,
+    manifest_rows,
+    manifests,
+    merge,
+    numbers,
+    opened,
+    source_of,
+)
 from pipeline.spilling import Texts, texts_of
-from schemas.ids import set_digest
+from pipeline.sums import DROP, TALLY
 from schemas.records import AudioRef, Drop
 from schemas.store import Store
 from schemas.tables import arrow_schema, from_row, to_row
@@ -46,7 +57,6 @@ from schemas.tables import arrow_schema, from_row, to_row
 R = TypeVar("R")
 
 FORMAT = 1
-ROWS_PER_MANIFEST = 1 << 18  # at least, where there are more
 READ_AT_ONCE = 512  # commits
 READERS = 16  # of commits on a remote store, which are waited for
 
@@ -147,25 +157,33 @@ def _row(row: Any) -> dict[str, Any]:
     return dict(row) if isinstance(row, Mapping) else to_row(row)
 
 
-def _open(store: Store, name: str) -> Any:
-    local = store.local(name)
-    return str(local) if local is not None else io.BytesIO(store.get(name))
-
-
 def about(store: Store, name: str) -> dict[str, Any]:
     """The header of a commit: format, tar, phase, key, part."""
-    raw = pq.read_schema(_open(store, name)).metadata[b"speechloom"]
+    raw = pq.read_schema(source_of(store, name)).metadata[b"speechloom"]
     return dict(json.loads(raw))
 
 
 def column(store: Store, name: str, kind: str, fields: Sequence[str] | None = None) -> pa.Table:
     """One kind of a commit's rows as a flat table; `fields` projects before reading."""
-    wanted = [f"{kind}.{field}" for field in fields] if fields is not None else [kind]
-    with pq.ParquetFile(_open(store, name)) as file:  # read_table would lose the struct around
+    return columns(store, name, {kind: fields})[kind]
+
+
+def columns(
+    store: Store, name: str, kinds: Mapping[str, Sequence[str] | None]
+) -> dict[str, pa.Table]:
+    """Several kinds, read at once."""
+    wanted = [
+        name
+        for kind, fields in kinds.items()
+        for name in ([kind] if fields is None else [f"{kind}.{field}" for field in fields])
+    ]
+    with opened(store, name) as file:
         table = file.read(columns=wanted, use_threads=False)
-    structs = table.column(kind).combine_chunks()
-    structs = structs.filter(pc.is_valid(structs))
-    return pa.Table.from_struct_array(structs)
+    found = {}
+    for kind in kinds:
+        structs = table.column(kind).combine_chunks()
+        found[kind] = pa.Table.from_struct_array(structs.filter(pc.is_valid(structs)))
+    return found
 
 
 def records(store: Store, name: str, kind: str, record: type[R]) -> list[R]:
@@ -205,7 +223,7 @@ class Ledger:
     def by_commit(self, ids: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
         """The commits that account for any of `ids`, by name, with those that they do."""
         if self.accounts is not None:
-            yield from self.accounts.by_commit(ids)
+            yield from self.accounts.grouped(self.accounts.rows(ids))
             return
         found: dict[str, list[str]] = {}
         for record_id in ids:
@@ -225,62 +243,53 @@ class Ledger:
         return (record_id for record_id in ids if record_id not in self.done)
 
 
-_MANIFEST = pa.schema(
-    [
-        pa.field("commit", pa.string(), False),
-        pa.field("id", pa.string(), False),
-        pa.field("seconds", pa.float64(), False),
-        pa.field("dead", pa.bool_()),
-    ]
-)
-
-
 def ledger(store: Store, phase: str, key: str) -> Ledger:
     """Read what a phase has done. Where two commits hold one id, the first by name counts."""
-    return _ledger(store, phase, key, lambda done: None)
+    return _ledger(store, phase, key, {"done": None}, lambda rows: None)
 
 
 def compact(store: Store, phase: str, key: str) -> Ledger:
     """`ledger`, and write manifests of the commits that none holds yet. Safe to repeat, to race
     and to kill: a manifest only repeats what its commits say."""
-    folder = f"{layout.phase_folder(phase, key)}/manifests"
-    waiting: list[pa.Table] = []
+    waiting = Manifest()
 
-    def write_manifest() -> None:
-        table = pa.concat_tables(waiting)
-        waiting.clear()
-        sink = io.BytesIO()
-        pq.write_table(table, sink, compression="zstd", row_group_size=1 << 16)
-        name = set_digest(table["commit"].unique().to_pylist())
-        store.put_if_absent(f"{folder}/{name}.parquet", sink.getvalue())
+    def keep(rows: dict[str, pa.Table]) -> None:
+        nonlocal waiting
+        waiting.take(rows)
+        if waiting.rows >= ROWS_PER_MANIFEST:
+            waiting.write(store, phase, key)
+            waiting = Manifest()
 
-    def keep(done: pa.Table) -> None:
-        waiting.append(done)
-        if sum(table.num_rows for table in waiting) >= ROWS_PER_MANIFEST:
-            write_manifest()
-
-    known = _ledger(store, phase, key, keep)
-    if waiting:
-        write_manifest()
+    known = _ledger(store, phase, key, {"done": None, "tally": TALLY, "drop": DROP}, keep)
+    if waiting.rows:
+        waiting.write(store, phase, key)
+    merge(store, phase, key)
     return dataclasses.replace(known, uncovered=())
 
 
-def _ledger(store: Store, phase: str, key: str, keep: Callable[[pa.Table], None]) -> Ledger:
-    """`ledger`; `keep` is given the `done` rows of commits that no manifest holds."""
+def _ledger(
+    store: Store,
+    phase: str,
+    key: str,
+    kinds: Mapping[str, Sequence[str] | None],
+    keep: Callable[[dict[str, pa.Table]], None],
+) -> Ledger:
+    """`ledger`; `keep` is given these kinds of rows of the commits that no manifest holds."""
     folder = layout.commits_folder(phase, key)
 
     def read(names: Names) -> Iterator[Fresh]:
-        for first, tables in _read(store, names):
-            rows = pa.concat_tables(tables)
-            held = [table.num_rows for table in tables]
-            number = np.repeat(np.arange(first, first + len(tables)), held)
-            commit = pa.array(names[first : first + len(tables)]).take(pa.array(number - first))
-            columns = [commit, rows["id"], rows["seconds"], rows["dead"]]
-            keep(pa.table(columns, schema=_MANIFEST))
-            yield number, texts_of(rows["id"]), *_numbers(rows)
+        for first, some in _read(store, names, kinds):
+            rows = {kind: pa.concat_tables(one[kind] for one in some) for kind in kinds}
+            held = [one["done"].num_rows for one in some]
+            number = np.repeat(np.arange(first, first + len(some)), held)
+            commit = pa.array(names[first : first + len(some)]).take(pa.array(number - first))
+            done = rows["done"]
+            told = [commit, done["id"], done["seconds"], done["dead"]]
+            keep({**rows, "done": pa.table(told, schema=SCHEMA)})
+            yield number, texts_of(done["id"]), *numbers(done)
 
-    manifests = _manifests(store, phase, key)
-    accounts, uncovered = account(folder, _listed(store, folder), manifests, read)
+    told = _manifests(store, phase, key)
+    accounts, uncovered = account(folder, _listed(store, folder), told, read)
     return Ledger(
         done=CommitOf(accounts),
         seconds=SecondsOf(accounts),
@@ -301,35 +310,37 @@ def _listed(store: Store, folder: str) -> Iterator[Texts]:
 def _manifests(store: Store, phase: str, key: str) -> Iterator[Rows]:
     """What manifests tell, piece by piece."""
     start = len(layout.commits_folder(phase, key)) + 1
-    for entry in store.list(f"{layout.phase_folder(phase, key)}/manifests"):
-        with pq.ParquetFile(_open(store, entry.name)) as file:  # read_table imports pandas
-            for batch in file.iter_batches(1 << 16, use_threads=False):
-                rows = pa.table(batch)
-                names = pc.utf8_slice_codeunits(rows["commit"], start)
-                yield texts_of(names), texts_of(rows["id"]), *_numbers(rows)
+    for _, file in manifests(store, phase, key):
+        for batch in file.iter_batches(1 << 16, use_threads=False):
+            yield manifest_rows(batch, start)
 
 
-def _numbers(rows: pa.Table) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Seconds and dead letters; manifests of older versions do not tell the latter."""
-    if "dead" not in rows.column_names:
-        return rows["seconds"].to_numpy(), np.zeros(rows.num_rows, np.bool_)
-    return rows["seconds"].to_numpy(), rows["dead"].fill_null(False).to_numpy()
-
-
-def _read(store: Store, names: Names) -> Iterator[tuple[int, list[pa.Table]]]:
-    """The `done` rows of commits, some hundred at a time, with the place of the first."""
-    read = functools.partial(_done, store)
+def _read(
+    store: Store, names: Sequence[str], kinds: Mapping[str, Sequence[str] | None]
+) -> Iterator[tuple[int, list[dict[str, pa.Table]]]]:
+    """Rows of commits, some hundred at a time, with the place of the first."""
     for first in range(0, len(names), READ_AT_ONCE):
-        some = names[first : first + READ_AT_ONCE]
-        if not store.remote:
-            yield first, [read(name) for name in some]
-            continue
-        with ThreadPoolExecutor(READERS, "reader") as pool:
-            yield first, list(pool.map(read, some))
+        yield first, read_some(store, names[first : first + READ_AT_ONCE], kinds)
 
 
-def _done(store: Store, name: str) -> pa.Table:
-    rows = column(store, name, "done")
-    if "dead" not in rows.column_names:  # of an older version
-        rows = rows.append_column("dead", pa.array([False] * rows.num_rows))
-    return rows.select(["id", "seconds", "dead"])
+def read_some(
+    store: Store, names: Sequence[str], kinds: Mapping[str, Sequence[str] | None]
+) -> list[dict[str, pa.Table]]:
+    """`columns` of some commits; remote ones, which are waited for, at the same time."""
+    read = functools.partial(_columns, store, kinds=kinds)
+    if not store.remote:
+        return [read(name) for name in names]
+    with ThreadPoolExecutor(READERS, "reader") as pool:
+        return list(pool.map(read, names))
+
+
+def _columns(
+    store: Store, name: str, kinds: Mapping[str, Sequence[str] | None]
+) -> dict[str, pa.Table]:
+    found = columns(store, name, kinds)
+    if "done" in found:
+        if "dead" not in found["done"].column_names:  # of an older version
+            nobody = pa.array([False] * found["done"].num_rows)
+            found["done"] = found["done"].append_column("dead", nobody)
+        found["done"] = found["done"].select(["id", "seconds", "dead"])
+    return found

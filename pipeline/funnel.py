@@ -16,9 +16,11 @@ import pyarrow.compute as pc
 from pipeline import commits
 from pipeline.commits import Ledger
 from pipeline.curate import RunResult, StreamResult, kept_tasks
+from pipeline.folding import folded
 from pipeline.outline import StreamOutline
 from pipeline.phases.select import read_verdicts
 from pipeline.report.content import DropCount, FunnelRow
+from pipeline.sums import Dropped, Sums, Taken, rounded
 from pipeline.work import ConservationError
 from schemas.records import frames
 from schemas.store import Store
@@ -38,22 +40,6 @@ _NOUNS = {
     "chunk": ("scripts", "utterances"),
     "speak": ("utterances", "clips"),
 }
-_TALLY = ["root", "step", "items_in", "items_out", "seconds_in", "seconds_out"]
-_DROP = ["root", "step", "reason", "seconds"]
-
-
-def _rows(
-    store: Store, known: Ledger, roots: Sequence[str], kind: str, fields: list[str]
-) -> pa.Table:
-    """One kind of rows of the commits that account for some roots, those roots' rows only."""
-    tables = []
-    for name, ids in sorted(known.commits_of(roots).items()):
-        table = commits.column(store, name, kind, fields)
-        tables.append(table.filter(pc.is_in(table["root"], pa.array(sorted(ids), pa.string()))))
-    if not tables:
-        schema = commits.encode_schema(kind)
-        return pa.schema([schema.field(name) for name in fields]).empty_table()
-    return pa.concat_tables(tables)
 
 
 PHASE_REASONS = {
@@ -107,27 +93,27 @@ def _phase(
 ) -> list[FunnelRow]:
     """The rows of one phase. `timeless`: steps whose records take no time yet, or never will.
     `noun`: what a step takes and gives where nothing more is known of it."""
-    tallies = _rows(store, known, roots, "tally", _TALLY)
-    drops, unseen = _by_steps(phase, tallies, _rows(store, known, roots, "drop", _DROP))
+    sums = folded(store, known, roots)
     found = []
     for step in steps:
-        mine = tallies.filter(pc.equal(tallies["step"], step))
+        mine = sums.taken.get(step, Taken())
         nouns = _NOUNS.get(step, (noun, noun))
         found.append(
             FunnelRow(
                 phase=phase,
                 step=step,
-                items_in=round(_total(mine["items_in"])),
-                items_out=round(_total(mine["items_out"])),
-                seconds_in=None if step in timeless else _total(mine["seconds_in"]),
-                seconds_out=None if step in timeless else _total(mine["seconds_out"]),
-                drops=_drop_counts(step, drops),
+                items_in=mine.items_in,
+                items_out=mine.items_out,
+                seconds_in=None if step in timeless else rounded(mine.seconds_in),
+                seconds_out=None if step in timeless else rounded(mine.seconds_out),
+                drops=_left(sums, step, True, step != phase),
                 noun_in=nouns[0],
                 noun_out=nouns[1],
                 stream=stream,
             )
         )
-    crashed = (*_drop_counts(phase, unseen), *more)
+    # a step may have the phase's name (extract), but then it took what it dropped
+    crashed = (*_left(sums, phase, False), *more)
     if crashed:  # records that no step saw, because they end the process that works on them
         items, seconds = sum(c.items for c in crashed), sum(c.seconds for c in crashed)
         found.insert(
@@ -148,12 +134,24 @@ def _phase(
     return found
 
 
-def _by_steps(phase: str, tallies: pa.Table, drops: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """The drops that steps told, and those of records that no step saw: under the phase's name,
-    which a step may have, too (extract), but then the step took what it dropped."""
-    took = tallies.filter(pc.equal(tallies["step"], phase))["root"]
-    unseen = pc.and_(pc.equal(drops["step"], phase), pc.invert(pc.is_in(drops["root"], took)))
-    return drops.filter(pc.invert(unseen)), drops.filter(unseen)
+def _left(sums: Sums, step: str, *seen: bool) -> tuple[DropCount, ...]:
+    """What left in the name of a step that had taken the record (`seen`), or had not."""
+    found: dict[str, Dropped] = {}
+    for (name, reason, took), one in sums.dropped.items():
+        if name == step and took in seen:
+            known = found.setdefault(reason, Dropped())
+            known.items += one.items
+            known.seconds += one.seconds
+    counts = (
+        DropCount(
+            reason=reason,
+            items=one.items,
+            seconds=rounded(one.seconds),
+            meaning=meaning(step, reason),
+        )
+        for reason, one in found.items()
+    )
+    return tuple(sorted(counts, key=lambda count: (-count.seconds, count.reason)))
 
 
 def _crawl(stream: StreamResult) -> FunnelRow:
@@ -185,7 +183,8 @@ def unnamed_segments(store: Store, stream: StreamResult) -> Iterator[tuple[dict[
     for task in stream.census.tasks.values():
         named.setdefault(task.recording, set()).add(task.channel)
     partly = {name: channels for name, channels in named.items() if None not in channels}
-    for name, mine in sorted(stream.heard.commits_of(sorted(partly)).items()):
+    for name, ids in stream.heard.by_commit(sorted(partly)):
+        mine = set(ids)
         fields = ["id", "recording", "channel", "start", "end", "rate"]
         for row in commits.column(store, name, "row", fields).to_pylist():
             if row["recording"] in mine and row["channel"] not in partly[row["recording"]]:

@@ -15,6 +15,10 @@ def commit_name(phase: str, key: str, part: str) -> str:
     return f"{phase}/{key}/commits/{part}.parquet"
 
 
+def manifests_folder(phase: str, key: str) -> str:
+    return f"{phase}/{key}/manifests"
+
+
 def tar_name(place: str, digest: str) -> str:
     """A tar of segments or of synthesized clips, named by its bytes.
 

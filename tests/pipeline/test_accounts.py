@@ -111,7 +111,7 @@ def test_columns_say_what_dictionaries_would(
         assert set(uncovered) == {f"{FOLDER}/{name}" for name in set(listed) - told}
         asked = sorted({*wanted, *(row.id for row in rows), "nobody", ""})
         assert list(known.lacking(asked)) == [name for name in asked if name not in wanted]
-        groups = list(known.by_commit(asked))
+        groups = list(known.grouped(known.rows(asked)))
         assert [name for name, _ in groups] == sorted({name for name, _ in groups}, key=str.encode)
         assert {one: name for name, mine in groups for one in mine} == dict(CommitOf(known))
         assert not asked or "nobody" not in CommitOf(known)
