@@ -196,6 +196,27 @@ def test_a_share_is_drawn_by_id(tmp_path):
     assert 12 <= len(listened[0]) <= 36
 
 
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "The first boats came in with the morning tide and nobody saw them."),
+        ("zh", "清晨的第一批船随着潮水进来。没有人看见它们。"),
+        ("ko", "아침 첫 배들이 밀물과 함께 들어왔고 아무도 보지 못했다."),
+        ("hi", "सुबह की पहली नावें ज्वार के साथ आईं और किसी ने नहीं देखा।"),
+        ("ar", "وصلت القوارب الأولى مع مد الصباح ولم يرها أحد."),
+        ("ru", "Первые лодки пришли с утренним приливом, и никто их не видел."),
+    ],
+)
+def test_the_usual_pace_of_a_language_is_within_bounds(tmp_path, language, text):
+    """A Chinese sign takes as long as four letters: it is a syllable."""
+    records = utterances([text], language=language)
+    stage = Speak().load()
+    (clip,) = Speak()(records, stage, scope_for(records, tmp_path))
+    stage.close()
+    low, high = Verify().pace
+    assert 2 * low < seconds_per_character(clip) < high / 1.5
+
+
 def test_a_pace_out_of_bounds_fails_unheard(tmp_path):
     clips, items, _, hears, _ = verify(right, tmp_path, share=0.0, pace=(0.2, 0.5), retake=False)
     _, drops = parted(items)

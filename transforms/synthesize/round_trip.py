@@ -9,6 +9,13 @@ from transforms.annotate.lattice import edits
 from transforms.engines.normalizer import compared_words
 
 Bounds = tuple[float, float]
+SIGNS = (  # that are syllables: from, to, letters that one counts as
+    ("\u3041", "\u30ff", 2),  # kana
+    ("\u3400", "\u9fff", 4),  # Han
+    ("\uac00", "\ud7a3", 3),  # Hangul
+    ("\uf900", "\ufaff", 4),  # Han, compatibility forms
+    ("\U00020000", "\U0003fffd", 4),  # Han, rarer ones
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,11 +42,22 @@ def word_error_rate(clip: Clip, heard: str) -> float:
 
 
 def seconds_per_character(clip: Clip) -> float:
-    """How long one letter, digit or sign of what was read took, without the pause at the end."""
+    """How long one letter or digit of what was read took, without the pause at the end.
+
+    A sign that is said as a whole syllable counts as the letters which that takes elsewhere.
+    """
     read = clip.transcripts[0].text if clip.transcripts else clip.text
-    letters = sum(character.isalnum() for character in read)
+    letters = sum(_letters(character) for character in read)
     spoken = (clip.words[-1].end if clip.words else clip.end) - clip.start
     return spoken / max(letters, 1)
+
+
+def _letters(character: str) -> int:
+    if not character.isalnum():
+        return 0
+    if character < SIGNS[0][0]:  # most of what there is
+        return 1
+    return next((many for first, last, many in SIGNS if first <= character <= last), 1)
 
 
 def limit_of(speaker: str, limits: Mapping[str, float], default: float | None) -> float | None:

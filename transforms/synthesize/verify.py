@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pydantic
 
-from schemas.ids import fraction
+from schemas.ids import digest_of, fraction
 from schemas.records import Clip, Drop, Transcript, Word, frames
 from transforms.engines import normalizer, recognizer
 from transforms.engines.synthesizer import Manner, language_of
@@ -26,6 +26,7 @@ from transforms.spool import FileSpool
 from transforms.step import Audio, Pcm16, Phase, RecordStep, Scope, Step
 from transforms.synthesize.casting import Part, Stage
 from transforms.synthesize.round_trip import (
+    SIGNS,
     Fault,
     limit_of,
     misheard,
@@ -85,8 +86,9 @@ class Verify(RecordStep):
     pace: Range | None = pydantic.Field(
         (0.02, 0.3),
         strict=False,
-        description="Fewest and most seconds per letter, of all clips (seconds; ours: read English "
-        "takes 0.06 to 0.1; off: any)",
+        description="Fewest and most seconds per letter, of all clips; a Chinese sign counts as "
+        "four, a kana as two, a Hangul one as three (seconds; ours: read English takes 0.06 to "
+        "0.1; off: any)",
     )
     retake: bool = pydantic.Field(
         True, description="Speak what fails once more, in another voice (flag)"
@@ -123,6 +125,7 @@ class Verify(RecordStep):
         return {
             "recognizer": recognizer.fingerprint(self.engine, self._settings()),
             "normalizer": normalizer.fingerprint(),
+            "signs": digest_of(SIGNS),
             "speaking": None if self.speaking is None else _key(self.speaking),
         }
 
