@@ -376,7 +376,7 @@ def _tar_without(
             file.write(shard_tar.ending(file.tell()))
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        store.put_if_absent(layout.tar_name(key, digest), path)
+        store.take(layout.tar_name(key, digest), path)
     return digest, at
 
 
@@ -492,7 +492,7 @@ def _shard(store: Store, place: str, rows: Any, gone: Gone, entry: Any) -> Any:
         source = local
         if source is None:
             source = Path(folder) / "old"
-            source.write_bytes(store.get(place))
+            store.copy_to(place, source)
         target = Path(folder) / "new"
         made = without(source, target, rows, gone.documents, entry)
         if made is None:
@@ -502,7 +502,7 @@ def _shard(store: Store, place: str, rows: Any, gone: Gone, entry: Any) -> Any:
         if local is not None:
             os.replace(target, local)
         else:
-            store.replace(place, target.read_bytes())
+            store.replace(place, target)
         store.replace(index_name(place), index)
     return found
 
@@ -512,12 +512,22 @@ def _loose(store: Store, folder: str, gone: Gone, changed: Changed) -> bool:
     for place in _shards(store, folder):
         rows = read_index(store.get(index_name(place)), index_name(place))
         if gone.documents & {row.key for row in rows}:
-            digest = hashlib.sha256(store.get(place)).hexdigest()
+            digest = _digest(store, place)
             _unlink_entries(store, {digest})
             store.delete(place, index_name(place))
             changed.append((place, digest, ""))
             found = True
     return found
+
+
+def _digest(store: Store, place: str) -> str:
+    with tempfile.TemporaryDirectory(prefix="speechloom-") as folder:
+        path = store.local(place)
+        if path is None:
+            path = Path(folder) / "tar"
+            store.copy_to(place, path)
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _unlink_entries(store: Store, digests: set[str]) -> None:

@@ -73,7 +73,7 @@ class RunLog:
         if self._scratch is None:
             return
         try:
-            self._store.replace(self._name, self._scratch.read_bytes())
+            self._store.replace(self._name, self._scratch)
             self._unput = False
         except StoreError as error:
             self.failed = self.failed or str(error)

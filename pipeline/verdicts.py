@@ -11,8 +11,10 @@ import dataclasses
 import io
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -93,9 +95,11 @@ def _opened(store: Store, name: str) -> Iterator[Any]:
     """Where bytes of an object go; it is there as a whole at the end, or as it was before."""
     local = store.local(name)
     if local is None:
-        sink = io.BytesIO()
-        yield sink
-        store.replace(name, sink.getvalue())
+        with tempfile.TemporaryDirectory(prefix="speechloom-") as folder:
+            path = Path(folder) / "object"
+            with path.open("wb") as file:
+                yield file
+            store.replace(name, path)
         return
     staged = local.with_name(f"{local.name}#{os.getpid()}")
     try:

@@ -234,7 +234,7 @@ class Store:
     def _taken(self, name: str, path: Path) -> bool:
         """`take` where a link alone does not do: make its folder, or copy."""
         target = Path(self.url) / name
-        with self._explained(name):
+        with self._explained(name, path.stat().st_size):
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 os.link(path, target)

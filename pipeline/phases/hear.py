@@ -91,7 +91,7 @@ class HearJob(Job):
         if not placed and not heard:
             return (), (), None
         digest = _file_digest(path)
-        self.store.put_if_absent(layout.tar_name(self.key, digest), path)
+        self.store.take(layout.tar_name(self.key, digest), path)
         return _with_refs(placed, digest), _previews(heard, digest, self.rate), digest
 
 

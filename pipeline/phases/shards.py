@@ -189,7 +189,7 @@ class ShardJob(SimpleJob):
             (index_name(place), index, index.stat().st_size),
             (place, tar, entry.bytes),
         ):
-            if not self.store.put_if_absent(name, path) and self.store.size(name) != size:
+            if not self.store.take(name, path) and self.store.size(name) != size:
                 raise ConservationError(f"{self.store.where(name)} exists with other bytes")
         note = {"entry": dataclasses.asdict(entry), "tar": place}
         data = json.dumps(note, sort_keys=True).encode()

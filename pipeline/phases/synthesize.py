@@ -126,7 +126,7 @@ class SynthesizeJob(Job):
         if not any(at for _, at in placed):
             return tuple(clip for clip, _ in placed), None
         tar = _digest(path)
-        self.store.put_if_absent(layout.tar_name(audio_place(self.key), tar), path)
+        self.store.take(layout.tar_name(audio_place(self.key), tar), path)
         return tuple(_with_ref(clip, at, tar) for clip, at in placed), tar
 
 

@@ -130,7 +130,7 @@ def test_a_purge_that_is_killed_anywhere_goes_on_by_the_same_command(
     data, out, ran = mine
     name = recording_of(ran, "a/s1.wav")
     left = {"n": 0}
-    names = ("put_if_absent", "replace", "delete")
+    names = ("put_if_absent", "take", "replace", "delete")
     real = {one: getattr(Store, one) for one in names}
 
     class Killed(BaseException):
