@@ -25,8 +25,8 @@ RECORD_SECONDS = 600.0  # of an average recording
 # Counted by benchmarks/traffic.py, for each part of a phase: puts of attempt, tar and commit; gets
 # and heads of inputs and of what is done; and reads of stored speech, for each clip.
 WRITES = {"hear": 3.0, "annotate": 2.0, "measure": 4.0, "select to compose": 0.0}
-READS = {"hear": 2.0, "annotate": 12.4, "measure": 14.0, "select to compose": 0.0}
-READS_PER_CLIP = 3.8
+READS = {"hear": 2.0, "annotate": 10.0, "measure": 14.0, "select to compose": 0.0}
+READS_PER_CLIP = 3.6
 GRAPH_BYTES = 89  # a part's name across the one shuffle of each of its phases
 
 # US dollars: list prices of Dataflow batch and Cloud Storage in a US region as we remember them.
