@@ -1,12 +1,20 @@
 """How cost grows: the driver with the number of parts, phases with hours of audio.
 
-    python benchmarks/scale.py [--parts 1000 10000 100000 1000000] [--hours 0.1 0.3 1] [--plot FILE]
+    python benchmarks/scale.py [--parts 1000 10000 100000 1000000] [--stages ledger funnel ...]
+        [--written 1000 10000] [--objects 3000] [--hours 0.1 0.3 1] [--plot FILE]
 
 Driver: rows of commits of so many parts, one record each, are made as a finished phase leaves them
-after compaction: a listing of names and manifests of a hundred thousand rows. Then a process of its
-own does what a run does before a phase: list, read the ledger, cut the members into parts, and
-write those of which none is done for another engine. Wall time and peak memory are told for each
-count, and the exponents of both in the count (1: linear).
+after compaction: a listing of names, and manifests with sums. Then what a run does with them, each
+stage in a process of its own, whose wall time and peak memory are told, and the exponents of both
+in the count (1: linear, 0: constant):
+
+- `ledger`: list, and read which record is done by which commit;
+- `funnel`: the sums of the phase's steps over all records;
+- `resumed`: read the ledger and plan what is left, which is nothing;
+- `fresh`: cut members of which none is done into parts, and write these for another engine.
+
+`--written`: so many commits are really written, one file each, and then read for the first time,
+with sums, into manifests. `--objects`: so many names are listed on a server that speaks S3.
 
 Phases: recordings of a minute of made speech go through the recipe of tests/laws with a recognizer
 that sleeps a known time for each recording, on one worker. Told are seconds per hour of audio for
@@ -17,6 +25,7 @@ import argparse
 import hashlib
 import json
 import math
+import os
 import pathlib
 import shutil
 import subprocess
@@ -34,15 +43,18 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from benchmarks import circumstances as on
 from benchmarks.peak import peak_mb
-from pipeline import layout
-from pipeline.commits import ledger
+from pipeline import commits, layout
+from pipeline.commits import Content, Done, Tally, ledger
+from pipeline.folding import folded
 from pipeline.manifests import ROWS_PER_MANIFEST, SCHEMA
 from pipeline.parts import Member, Parts, plan
 from pipeline.phases.hear import HearJob
 from pipeline.runners import dealt
 from pipeline.spilling import Buckets, texts_of
-from schemas.records import Recording
+from pipeline.sums import Sums, Taken, exact
+from schemas.records import Drop, Recording, Segment
 from schemas.store import Store
+from schemas.tables import arrow_schema
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 NAMES_PER_PAGE = 1000
@@ -78,7 +90,7 @@ def recording_of(number: int) -> str:
 def write_manifests(folder: pathlib.Path, count: int) -> None:
     """What compaction leaves of so many commits of one record each, and the ids of the records as
     DATA hold them: sorted, in pieces."""
-    place = folder / layout.phase_folder("hear", KEY) / "manifests"
+    place = folder / layout.manifests_folder("hear", KEY)
     place.mkdir(parents=True)
     records = Buckets()
     for at in range(0, count, ROWS_PER_MANIFEST):
@@ -86,13 +98,46 @@ def write_manifests(folder: pathlib.Path, count: int) -> None:
         names = pa.array([layout.commit_name("hear", KEY, part_of(number)) for number in mine])
         ids = pa.array([recording_of(number) for number in mine])
         columns = [names, ids, pa.array([600.0] * len(mine)), pa.array([False] * len(mine))]
-        table = pa.table(columns, schema=SCHEMA)
+        seconds = exact(np.full(len(mine), 600.0))
+        sums = Sums(taken={"decode": Taken(len(mine), len(mine), seconds, seconds)})
+        about = json.dumps({"sums": sums.told()})
+        table = pa.table(columns, schema=SCHEMA).replace_schema_metadata({"speechloom": about})
         pq.write_table(table, place / f"{at:012d}.parquet", compression="zstd")
         records.add(texts_of(ids))
     with (folder / "records").open("wb") as file:
         for bucket in records.each():
             if bucket:
                 file.write(np.sort(bucket[0]).tobytes())
+
+
+def write_commits(folder: pathlib.Path, count: int) -> None:
+    """So many commits of one record each, as hear writes them."""
+    store = Store(folder)
+    for number in range(count):
+        record = recording_of(number)
+        segment = Segment(
+            id=record[:32],
+            recording=record,
+            channel=0,
+            start=0.0,
+            end=500.0,
+            rate=16000,
+            speech_seconds=400.0,
+        )
+        tally = Tally(
+            root=record,
+            step="decode",
+            items_in=1,
+            items_out=1,
+            seconds_in=600.0,
+            seconds_out=600.0,
+            compute_seconds=1.0,
+        )
+        drop = Drop(id=record, root=record, step="segment", reason="non_speech", seconds=100.0)
+        done = Done(id=record, seconds=600.0)
+        content = Content(done=(done,), rows=(segment,), drops=(drop,), tallies=(tally,))
+        schema = arrow_schema(Segment)
+        commits.write(store, "hear", KEY, part_of(number), content, schema, "r")
 
 
 def members(folder: str) -> Iterator[Member]:
@@ -105,32 +150,41 @@ def members(folder: str) -> Iterator[Member]:
                 yield Member(root=root, seconds=600.0, path="p")
 
 
-def driver(folder: str, count: int) -> dict[str, float]:
-    """What a run does before a phase over so many parts; in a process of its own."""
-    store = Listed(folder, count)
-    took = {}
-    start = time.perf_counter()
-    known = ledger(store, "hear", KEY)
-    took["ledger_s"] = time.perf_counter() - start
+def stage_ledger(folder: str, count: int) -> None:
+    known = ledger(Listed(folder, count), "hear", KEY)
     assert len(known.done) == count and not known.uncovered
-    start = time.perf_counter()
+
+
+def stage_funnel(folder: str, count: int) -> None:
+    known = ledger(Listed(folder, count), "hear", KEY)
+    sums = folded(Store(folder), known, (member.id for member in members(folder)))
+    assert sums.taken["decode"].items_in == count
+
+
+def stage_resumed(folder: str, count: int) -> None:
+    known = ledger(Listed(folder, count), "hear", KEY)
     assert not Parts(plan(members(folder), known.lacking, 600.0))
-    took["plan_s"] = time.perf_counter() - start
-    took["resumed_mb"] = peak_mb()
-    del known
-    start = time.perf_counter()
+
+
+def stage_fresh(folder: str, count: int) -> None:
     parts = Parts(plan(members(folder), lambda ids: ids, 600.0))
-    took["cut_s"] = time.perf_counter() - start
     job = HearJob(key=KEY, store=Store(folder), seed=0, steps=(), run="r", device="d")
-    start = time.perf_counter()
     given = dealt.write(job, parts)
-    took["deal_s"] = time.perf_counter() - start
-    took["parts"] = len(parts)
-    took["dealt_bytes"] = sum(
-        entry.size for entry in Store(folder).list(dealt.folder_of(job))
-    ) / len(parts)
-    assert sum(len(list(dealt.elements(job, one))) for one in given.lists[:1]) <= len(parts)
-    return {**took, "peak_mb": peak_mb()}
+    assert sum(len(list(dealt.elements(job, one))) for one in given.lists) == len(parts)
+
+
+def stage_written(folder: str, count: int) -> None:
+    known = commits.compact(Store(folder), "hear", KEY)
+    assert len(known.done) == count
+
+
+STAGES = {
+    "ledger": stage_ledger,
+    "funnel": stage_funnel,
+    "resumed": stage_resumed,
+    "fresh": stage_fresh,
+    "written": stage_written,
+}
 
 
 def exponent(sizes: list[float], values: list[float]) -> float:
@@ -142,25 +196,59 @@ def exponent(sizes: list[float], values: list[float]) -> float:
     )
 
 
-def measure_driver(counts: list[int]) -> list[dict[str, float]]:
+def measure_driver(counts: list[int], stages: list[str], write: Any) -> list[dict[str, float]]:
+    """Seconds and megabytes of stages over what `write` makes, by count."""
     found = []
     for count in counts:
         folder = tempfile.mkdtemp()
         try:
-            write_manifests(pathlib.Path(folder), count)
-            command = [sys.executable, __file__, "--child", folder, str(count)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            found.append({"count": count, **json.loads(done.stdout)})
+            write(pathlib.Path(folder), count)
+            row: dict[str, float] = {"count": count}
+            for stage in stages:
+                command = [sys.executable, __file__, "--child", stage, folder, str(count)]
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                if done.returncode:
+                    raise SystemExit(done.stderr)
+                told = json.loads(done.stdout)
+                row |= {f"{stage}_s": told["s"], f"{stage}_mb": told["mb"]}
         finally:
             shutil.rmtree(folder)
-        one = found[-1]
-        print(
-            f"  {count:>9,} records: ledger {one['ledger_s']:.2f} s, plan {one['plan_s']:.2f} s, "
-            f"cut {one['cut_s']:.2f} s, deal {one['deal_s']:.2f} s ({one['dealt_bytes']:.0f} bytes "
-            f"a part); peak {one['resumed_mb']:.0f} MB resumed, {one['peak_mb']:.0f} MB fresh",
-            flush=True,
+        found.append(row)
+        said = "; ".join(
+            f"{stage} {row[f'{stage}_s']:.2f} s, {row[f'{stage}_mb']:.0f} MB" for stage in stages
         )
+        print(f"  {count:>10,} commits: {said}", flush=True)
+    large = [row for row in found if row["count"] >= 10_000]
+    if len(large) > 1:
+        sizes = [row["count"] for row in large]
+        for stage in stages:
+            slopes = [
+                exponent(sizes, [r[f"{stage}_{unit}"] for r in large]) for unit in ("s", "mb")
+            ]
+            print(f"  exponents of {stage}: time {slopes[0]:.2f}, memory {slopes[1]:.2f}")
     return found
+
+
+def child(stage: str, folder: str, count: int) -> dict[str, float]:
+    started = time.perf_counter()
+    STAGES[stage](folder, count)
+    return {"s": time.perf_counter() - started, "mb": peak_mb()}
+
+
+def measure_listing(count: int) -> None:
+    """Names of commits, listed as a driver lists them, on this machine's S3 server."""
+    from tests.s3_server import BUCKET, s3_server
+
+    with s3_server() as environment:
+        os.environ.update(environment)
+        store = Store(f"s3://{BUCKET}/out")
+        for number in range(count):
+            store.put_if_absent(layout.commit_name("hear", KEY, part_of(number)), b"x")
+        started = time.perf_counter()
+        names = sum(len(page) for page in store.names(layout.commits_folder("hear", KEY)))
+        took = time.perf_counter() - started
+    assert names == count
+    print(f"  {count:,} names on an S3 server here: {took:.2f} s, {count / took:,.0f} a second")
 
 
 def measure_phases(hours: list[float]) -> list[dict[str, Any]]:
@@ -217,7 +305,7 @@ def measure_phases(hours: list[float]) -> list[dict[str, Any]]:
     return found
 
 
-def plot(path: str, driver_rows: list[dict[str, float]]) -> None:
+def plot(path: str, rows: list[dict[str, float]], stages: list[str]) -> None:
     """The driver's curves on logarithmic axes."""
     import matplotlib
 
@@ -225,14 +313,12 @@ def plot(path: str, driver_rows: list[dict[str, float]]) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.5))
-    counts = [row["count"] for row in driver_rows]
-    for name in ("ledger_s", "plan_s", "cut_s", "deal_s"):
-        axes[0].loglog(counts, [row[name] for row in driver_rows], marker="o", label=name[:-2])
-    axes[1].loglog(counts, [row["resumed_mb"] for row in driver_rows], marker="o", label="resumed")
-    axes[1].loglog(counts, [row["peak_mb"] for row in driver_rows], marker="o", label="fresh")
-    for axis, unit in zip(axes, ("seconds", "MB"), strict=True):
-        axis.set_xlabel("records, one a part")
-        axis.set_ylabel(unit)
+    counts = [row["count"] for row in rows]
+    for axis, unit, words in zip(axes, ("s", "mb"), ("seconds", "MB, peak"), strict=True):
+        for stage in stages:
+            axis.loglog(counts, [row[f"{stage}_{unit}"] for row in rows], marker="o", label=stage)
+        axis.set_xlabel("commits of one record each")
+        axis.set_ylabel(words)
         axis.legend()
     figure.tight_layout()
     figure.savefig(path)
@@ -241,28 +327,27 @@ def plot(path: str, driver_rows: list[dict[str, float]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--parts", type=int, nargs="*", default=[1_000, 10_000, 100_000, 1_000_000])
+    made = [stage for stage in STAGES if stage != "written"]
+    parser.add_argument("--stages", nargs="*", choices=made, default=made)
+    parser.add_argument("--written", type=int, nargs="*", default=[])
+    parser.add_argument("--objects", type=int)
     parser.add_argument("--hours", type=float, nargs="*", default=[0.1, 0.3, 1.0])
     parser.add_argument("--plot")
-    parser.add_argument("--child", nargs=2)
+    parser.add_argument("--child", nargs=3)
     chosen = parser.parse_args()
     if chosen.child:
-        print(json.dumps(driver(chosen.child[0], int(chosen.child[1]))))
+        stage, folder, count = chosen.child
+        print(json.dumps(child(stage, folder, int(count))))
         return
     print(on.circumstances())
     print("driver")
-    rows = measure_driver(chosen.parts)
-    large = [row for row in rows if row["count"] >= 10_000] or rows
-    if len(large) > 1:
-        counts = [row["count"] for row in large]
-        for name in ("ledger_s", "plan_s", "cut_s", "deal_s", "resumed_mb", "peak_mb"):
-            print(f"  exponent of {name}: {exponent(counts, [row[name] for row in large]):.2f}")
-        last, before = large[-1], large[-2]
-        for name in ("resumed_mb", "peak_mb"):
-            each = (last[name] - before[name]) / (last["count"] - before["count"]) * 1e6
-            most = (2000 - before[name]) / each * 1e6 + before["count"]
-            print(f"  {name}: {each:.0f} bytes a record; 2 GB hold {most:,.0f} (extrapolated)")
+    rows = measure_driver(chosen.parts, chosen.stages, write_manifests)
+    if chosen.written:
+        measure_driver(chosen.written, ["written"], write_commits)
+    if chosen.objects:
+        measure_listing(chosen.objects)
     if chosen.plot:
-        plot(chosen.plot, rows)
+        plot(chosen.plot, rows, chosen.stages)
     if chosen.hours:
         print("phases")
         found = measure_phases(chosen.hours)
