@@ -57,12 +57,16 @@ def digests(ran: Ran) -> dict[str, str]:
     }
 
 
+def tars(ran: Ran) -> dict[str, str]:
+    return {name: digest for name, digest in digests(ran).items() if name.endswith(".tar")}
+
+
 def bodies(ran: Ran) -> set[str]:
     return {e.name for e in ran.store.list("fetch") if "/bodies/" in e.name}
 
 
 def same(there: Ran, here: Ran) -> None:
-    assert any(name.endswith(".tar") for name in digests(here))
+    assert tars(here)
     assert digests(there) == digests(here)
     assert bodies(there) == bodies(here) != set()
 
@@ -78,6 +82,10 @@ def test_a_feed_with_transcripts_gives_the_same_bytes(bucket: str, tmp_path: Pat
         assert len(server.asked) == before and again.phases() == {}
         cues = [len(source.cues) for source in again.result.streams[0].census.sources]
         assert cues.count(2) == 1
+        other = curate(data, f"{bucket}/feed", [*more, "filter.min_words=2"])
+        assert other.result.compose_key != there.result.compose_key
+        assert "compose" not in other.phases()  # its shards are there, under another name
+        assert tars(other) == tars(there) != {}
         held = bodies(there)
         for ran in (here, there):
             asked = ("forget", "127.0.0.2", "--out", ran.store.url, "--purge", "--yes")
