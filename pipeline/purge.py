@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from pipeline import layout
 from pipeline.commits import drop_key
 from pipeline.forgetting import whole
+from pipeline.phases import fetch_notes
 from pipeline.phases.fetch import body_name, fetch_key
 from schemas import shard_tar
 from schemas.checksums import crc32
@@ -385,15 +386,11 @@ def _tar_without(
 
 def _notes(store: Store, gone: Gone) -> None:
     """Rows of rounds that were not committed."""
-    for entry in store.list(f"{layout.phase_folder('fetch', fetch_key())}/notes"):
-        lines = store.get(entry.name).split(b"\n")[:-1]
-        left = [
-            line
-            for line in lines
-            if _kept_row("fetch", {"row": json.loads(line)}, gone) is not None
-        ]
-        if len(left) != len(lines):
-            store.replace(entry.name, b"".join(line + b"\n" for line in left))
+
+    def stays(row: Mapping[str, object]) -> bool:
+        return _kept_row("fetch", {"row": row}, gone) is not None
+
+    fetch_notes.purge(store, fetch_key(), stays)
 
 
 def _joined(store: Store, gone: Gone) -> None:

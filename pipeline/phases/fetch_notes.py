@@ -9,7 +9,7 @@ for nothing, and its URL is asked for again.
 import contextlib
 import errno
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import BinaryIO, cast
 
 from pipeline import layout
@@ -47,16 +47,19 @@ class Notes:
     def add(self, row: Row) -> None:
         """Note a row. Raises `OSError` or `StoreError` where the place is full or gone."""
         if self._file is None:
-            note = json.dumps(flat(row)).encode() + b"\n"
-            self._store.replace(_object_name(self._key, self._part, row), note)
+            self._store.replace(_object_name(self._key, self._part, row), _line(flat(row)))
         else:
             self._append(values(row))
 
     def _append(self, note: tuple[object, ...]) -> None:
         assert self._file is not None
-        line = json.dumps(note).encode() + b"\n"
+        line = _line(note)
         if self._file.write(line) != len(line):
             raise OSError(errno.ENOSPC, "a note was cut short: is the disk full?", self._file.name)
+
+
+def _line(note: object) -> bytes:
+    return json.dumps(note).encode() + b"\n"
 
 
 @contextlib.contextmanager
@@ -80,23 +83,33 @@ def clear(store: Store, key: str, part: str, rows: Iterable[Row]) -> None:
 def noted(store: Store, key: str) -> Iterator[Mapping[str, object]]:
     """All rows that are noted, as plain values by name."""
     for entry in store.list(notes_folder(key)):
-        yield from _rows(store.get(entry.name))
+        yield from (row for row in _rows(store.get(entry.name)) if row is not None)
 
 
-def _rows(data: bytes) -> Iterator[Mapping[str, object]]:
-    """The rows of one file: objects, or lists of values after a list of their names.
+def purge(store: Store, key: str, stays: Callable[[Mapping[str, object]], bool]) -> None:
+    """Leave the rows that stay, and no torn line: it may speak of one that does not."""
+    for entry in store.list(notes_folder(key)):
+        rows = list(_rows(store.get(entry.name)))
+        left = [row for row in rows if row is not None and stays(row)]
+        if len(left) != len(rows):
+            store.replace(entry.name, b"".join(map(_line, left)))
+
+
+def _rows(data: bytes) -> Iterator[Mapping[str, object] | None]:
+    """The rows of one file: objects, or lists of values after a list of their names; None: torn.
 
     Names once, and not in every line, halve what each URL that ends costs.
     """
     names: list[str] | None = None
-    for line in data.split(b"\n"):
+    for line in filter(None, data.split(b"\n")):
         try:
             note = json.loads(line)
-        except ValueError:  # torn, or the nothing after the last line
+        except ValueError:
+            yield None
             continue
         if isinstance(note, dict):
             yield note
         elif note[0] == FIELDS[0]:  # no id is "id"
             names = note
-        elif names is not None:
-            yield dict(zip(names, note, strict=True))
+        else:
+            yield dict(zip(names, note, strict=True)) if names is not None else None

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.phases.fetch import frontier
+from pipeline.phases.fetch import fetch_key, frontier
 from pipeline.phases.fetch_notes import Notes, clear, noted, notes_folder, opened
+from pipeline.purge import Gone, _notes
 from schemas.store import Store
 from transforms.gather.web.frontier import Row, flat, new
 from transforms.gather.web.urls import canonical
 
-KEY, PART = "k" * 32, "0" * 32
+KEY, PART = fetch_key(), "0" * 32
 
 
 def row(number: int, detail: str = "") -> Row:
@@ -84,6 +85,25 @@ def test_a_note_that_is_cut_short_is_no_note(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="cut short") as caught:
         notes.add(row(2))
     assert caught.value.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize("torn", [b"", b'["', b'\n["x", "http://example.org/1.fl'])
+def test_a_purge_leaves_no_note_of_what_goes_and_no_torn_line(torn: bytes, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    path = write(store, [row(1), row(2), row(3)])
+    with path.open("ab") as file:
+        file.write(torn)
+    purged = Gone(uris=frozenset([row(2).url] if not torn else [row(1).url]))
+    _notes(store, purged)
+    left = [row(1), row(3)] if not torn else [row(2), row(3)]
+    assert list(noted(store, KEY)) == [flat(one) for one in left]
+    assert torn.strip() not in path.read_bytes() or not torn
+    assert all(url.encode() not in path.read_bytes() for url in purged.uris)
+    before = path.read_bytes()
+    _notes(store, purged)
+    assert path.read_bytes() == before
+    write(store, [row(4)])
+    assert list(noted(store, KEY)) == [flat(one) for one in [*left, row(4)]]
 
 
 def test_notes_are_gone_once_they_are_committed(tmp_path: Path) -> None:
