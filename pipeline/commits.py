@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import layout
+from pipeline import layout, notes
 from pipeline.accounts import (
     Accounts,
     CommitOf,
@@ -52,7 +52,7 @@ from pipeline.spilling import Texts, texts_of
 from pipeline.sums import DROP, TALLY
 from schemas.records import AudioRef, Drop
 from schemas.store import Store
-from schemas.tables import arrow_schema, from_row, to_row
+from schemas.tables import arrow_schema, from_row, to_row, to_table
 
 R = TypeVar("R")
 
@@ -205,7 +205,16 @@ def write(
     if content.spent:
         head["spent"] = content.spent
     data = encode(content, row_schema, head)
-    return store.put_if_absent(layout.commit_name(phase, key, part), data)
+    name = layout.commit_name(phase, key, part)
+    won = store.put_if_absent(name, data)
+    if won and notes.telling():
+        rows = {
+            "done": to_table(content.done, Done),
+            "tally": to_table(content.tallies, Tally),
+            "drop": to_table(content.drops, Drop),
+        }
+        notes.took(store, phase, key, name, rows)
+    return won
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

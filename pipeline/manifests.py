@@ -9,9 +9,11 @@ twice, which are read once. Whoever rewrites a commit removes the manifests that
 """
 
 import dataclasses
+import functools
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -25,9 +27,10 @@ from pipeline.accounts import Rows
 from pipeline.spilling import texts_of
 from pipeline.sums import Sums
 from schemas.ids import set_digest
-from schemas.store import Store
+from schemas.store import Entry, Store
 
 ROWS_PER_MANIFEST = 1 << 18  # at least, where there are more
+FETCHED, FETCHED_BYTES = 32, 64 << 20  # manifests of a remote store at the same time
 SMALL_BYTES = 8 << 20  # below which a manifest may be merged with others
 FEW_MANIFESTS = 16  # small ones that are left as they are
 
@@ -52,15 +55,42 @@ def opened(store: Store, name: str) -> pq.ParquetFile:
     return pq.ParquetFile(source_of(store, name))  # read_table loses structs and imports pandas
 
 
-def manifests(store: Store, phase: str, key: str) -> Iterator[tuple[str, pq.ParquetFile]]:
-    """The manifests of a phase, each open until the next is asked for."""
-    for entry in store.list(layout.manifests_folder(phase, key)):
-        try:
-            file = opened(store, entry.name)
-        except FileNotFoundError:
-            continue  # merged meanwhile: its commits are told elsewhere, or read one by one
-        with file:
-            yield entry.name, file
+def manifests(
+    store: Store, phase: str, key: str, below: int | None = None
+) -> Iterator[tuple[str, pq.ParquetFile]]:
+    """The manifests of a phase, or those of less than `below` bytes, each open until the next is
+    asked for. Remote ones, which are waited for, are fetched some at a time."""
+    fetch = functools.partial(_opened, store)
+    listed = store.list(layout.manifests_folder(phase, key))
+    with ThreadPoolExecutor(FETCHED, "manifests") as pool:
+        for some in _together(entry for entry in listed if below is None or entry.size < below):
+            found = pool.map(fetch, some) if store.remote else map(fetch, some)
+            for name, file in zip(some, found, strict=True):
+                if file is not None:
+                    with file:
+                        yield name, file
+
+
+def _together(entries: Iterable[Entry]) -> Iterator[list[str]]:
+    """Names of objects that may be held at the same time."""
+    some: list[str] = []
+    size = 0
+    for entry in entries:
+        if some and (size + entry.size > FETCHED_BYTES or len(some) == FETCHED):
+            yield some
+            some, size = [], 0
+        some.append(entry.name)
+        size += entry.size
+    if some:
+        yield some
+
+
+def _opened(store: Store, name: str) -> pq.ParquetFile | None:
+    """None where it was merged meanwhile: its commits are told elsewhere, or read one by one."""
+    try:
+        return opened(store, name)
+    except FileNotFoundError:
+        return None
 
 
 def manifest_rows(batch: pa.RecordBatch, start: int) -> Rows:
@@ -136,21 +166,16 @@ class Manifest:
 def merge(store: Store, phase: str, key: str) -> None:
     """Merge small manifests where there are many."""
     listed = store.list(layout.manifests_folder(phase, key))
-    small = [entry.name for entry in listed if entry.size < SMALL_BYTES]
-    if len(small) <= FEW_MANIFESTS:
+    if sum(entry.size < SMALL_BYTES for entry in listed) <= FEW_MANIFESTS:
         return
     merged, sources = Manifest(), list[str]()
-    for name in small:
-        try:
-            file = opened(store, name)
-        except FileNotFoundError:
-            continue  # another run merges too
-        with file:
-            merged.merge(file)
+    for name, file in manifests(store, phase, key, SMALL_BYTES):
+        merged.merge(file)
         sources.append(name)
-        if merged.rows >= ROWS_PER_MANIFEST or name == small[-1]:
+        if merged.rows >= ROWS_PER_MANIFEST:
             _replace(store, phase, key, merged, sources)
             merged, sources = Manifest(), []
+    _replace(store, phase, key, merged, sources)
 
 
 def _replace(store: Store, phase: str, key: str, merged: Manifest, sources: list[str]) -> None:

@@ -23,7 +23,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.worker.statesampler import StateSampler
 
-from pipeline import device, layout
+from pipeline import device, layout, notes
 from pipeline.failures import Failure, of_root
 from pipeline.keys import settings_digest
 from pipeline.near import remove_folder
@@ -216,7 +216,24 @@ class _Run(beam.DoFn):
         yield part
 
 
-class _Commit(beam.DoFn):
+class _Telling(beam.DoFn):
+    """Commits. On another engine its process tells of them in manifests: the driver would have to
+    open each of them."""
+
+    remote: bool
+
+    def setup(self) -> None:
+        if self.remote:
+            notes.begin()
+
+    def finish_bundle(self) -> None:
+        notes.flush(notes.LEAST)
+
+    def teardown(self) -> None:
+        notes.flush()
+
+
+class _Commit(_Telling):
     def __init__(self, job: Job, remote: bool = False):
         self.job, self.remote = job, remote
 
@@ -230,7 +247,7 @@ class _Commit(beam.DoFn):
         yield work.part.id, won
 
 
-class _Whole(beam.DoFn):
+class _Whole(_Telling):
     def __init__(self, job: SimpleJob, remote: bool = False):
         self.job, self.remote = job, remote
 
