@@ -55,7 +55,7 @@ def _put(job: Any, data: bytes) -> str:
 
 def remove(job: Any, dealt: Dealt) -> None:
     """Take away what a finished job was dealt."""
-    job.store.delete(*(f"{folder_of(job)}/{digest}" for digest in dealt.objects))
+    job.store.delete_all([f"{folder_of(job)}/{digest}" for digest in dealt.objects])
 
 
 def elements(job: Any, digest: str) -> Iterator[str]:
