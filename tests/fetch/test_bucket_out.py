@@ -2,20 +2,24 @@
 
 import gzip
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline import layout
+from pipeline import commits, layout
 from pipeline.__main__ import main
 from pipeline.curate import Options
 from pipeline.recipe import resolve
 from pipeline.scan import scan_data
 from schemas.settings import parse
+from schemas.store import Store
 from tests.extract import test_extract_run
-from tests.fetch.site import allowed, site
+from tests.fetch.site import allowed, asked_for, site
 from tests.fetch.test_archives import KEPT, REASONS, told, warc
+from tests.fetch.test_fetch_site import EXPECTED
 from tests.gather.web.bad_server import whole
 from tests.laws.runs import Ran, curate
 from tests.s3_server import BUCKET, s3_server
@@ -92,6 +96,27 @@ def test_a_feed_with_transcripts_gives_the_same_bytes(bucket: str, tmp_path: Pat
             assert main(asked) == main(["validate", ran.store.url]) == 0
         assert bodies(there) < held
         same(curate(data, f"{bucket}/feed", more), curate(data, tmp_path / "out", more))
+
+
+def test_a_round_that_ended_before_its_commit_is_known_by_its_notes(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, left = commits.write, iter([True, False])
+
+    def killed(store: Store, phase: str, *more: Any) -> bool:
+        if phase == "fetch" and not next(left, True):
+            raise RuntimeError("killed")
+        return write(store, phase, *more)
+
+    monkeypatch.setattr(commits, "write", killed)
+    with site() as server:
+        data, more = f"{server.url}/feed.xml", allowed(server)
+        with pytest.raises(RuntimeError, match="killed"):
+            curate(data, f"{bucket}/noted", more)
+        store = Store(f"{bucket}/noted")
+        assert len([e for e in store.list("fetch") if "/notes/" in e.name]) >= 4
+        curate(data, f"{bucket}/noted", more)
+        assert Counter(asked_for(server)) == Counter(EXPECTED)  # each once
 
 
 def test_archives_that_a_packed_list_names_give_the_same_bytes(
