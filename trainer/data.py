@@ -19,7 +19,7 @@ from schemas.shard import ShardError
 from trainer.data_settings import DataError, DataSettings, SetSettings
 from trainer.encoding import SpeechTokenizer, StoredOnly, TextTokenizer
 from trainer.experiments.inserting import Inserted, Inserter
-from trainer.filling import fill_pack
+from trainer.filling import fill_packs
 from trainer.order import Lost
 from trainer.pack import Batch, Pack, Vocabulary
 from trainer.permuting import permuted
@@ -188,17 +188,11 @@ class Data:
 
     def _filled(self, plans: list[PackPlan], state: DataState) -> Given:
         each = self.settings.packs // self.ranks
-        packs: list[Pack] = []
-        lost: list[Lost] = []
-        inserted: list[Inserted] = []
-        for plan in plans[self.rank * each : (self.rank + 1) * each]:
-            reader = self.readers[plan.set_name]
-            pack, missing = fill_pack(
-                plan, reader, self.vocabulary, self.settings, self.experiments
-            )
-            packs.append(pack)
-            inserted += plan.inserted
-            lost += missing
+        own = plans[self.rank * each : (self.rank + 1) * each]
+        packs, lost = fill_packs(
+            own, self.readers, self.vocabulary, self.settings, self.experiments
+        )
+        inserted = [one for plan in own for one in plan.inserted]
         step = plans[0].number // self.settings.packs
         if self.settings.permute_audio:
             packs = permuted(packs, self.settings.seed, step)

@@ -58,6 +58,16 @@ _NEVER = _Never()
 _ONE: dict[str, tuple[str, ...]] = {"speech": ("speech",), "text": ("text",)}
 
 
+class Measures(NamedTuple):
+    """Of each chunk of a view."""
+
+    spoken: tuple[int, ...]  # positions of its speech
+    written: tuple[int, ...]  # positions of its text
+    ids: tuple[Ids, ...]  # of its text; () for a document that is only heard
+    rooms: tuple[int, ...]  # what its speech takes in a pack: its positions, or its patches
+    heard: bool  # all that is shown of the document is one run of speech, each chunk of some length
+
+
 class Part(NamedTuple):
     """Frames [first, last) of one fine chunk's tokens. Tokens are never made across chunks."""
 
@@ -113,15 +123,12 @@ class Prepared:
         "count",
         "counted",
         "id",
-        "ids",
         "kind",
         "known",
-        "lengths",
+        "measured",
         "positions",
         "rate",
-        "rooms",
         "sides",
-        "spoken",
         "texts",
         "units",
         "written",
@@ -150,10 +157,7 @@ class Prepared:
         # of a draw's pieces, where they are not whole chunks or a policy is hard to apply
         self.known: dict[tuple[int, Side], Shown] = {}  # of whole chunks of the view
         self.written: dict[tuple[int, tuple[int, int]], Ids] = {}  # ids of words
-        self.ids: tuple[Ids, ...] | None = None  # of whole texts
-        self.lengths: tuple[int, ...] = ()  # of `ids`
-        self.spoken: tuple[int, ...] | None = None  # positions of each chunk's speech
-        self.rooms: tuple[int, ...] | None = None  # what they take in a pack
+        self.measured: Measures | None = None
         # of each fine chunk: where words and silences begin, a byte a position; None: not asked
         self.units: tuple[bytes, ...] | None = None
         # positions of a part, where they depend on what it holds; None: on its length alone
@@ -223,6 +227,7 @@ class Drawing:
         # the draw of a run of chunks begins as the draw of any longer run from the same chunk
         self.steady = view.policy is None or not view.policy.by_words
         self._repeats = isinstance(view.policy, Asr | Tts)  # nothing is withheld
+        self._heard = isinstance(view.policy, SpeechOnly)
 
     def prepare(self, document: Document) -> Prepared:
         fine, rate = document.chunks, document.rate
@@ -290,20 +295,21 @@ class Drawing:
             chance = self._chance(prepared, epoch, copy, first)
         return policy.sides(last - first, chance, epoch)
 
-    def measures(self, prepared: Prepared) -> tuple[Sequence[int], Sequence[int], Sequence[Ids]]:
-        """Positions of each chunk of the view as speech, as text, and the ids of its text: none
-        of documents that are only heard."""
-        if prepared.ids is None:
+    def measures(self, prepared: Prepared) -> Measures:
+        """Lengths and ids of a document's chunks."""
+        found = prepared.measured
+        if found is None:
             encode, lead = self._text.encode, self._lead
-            stripped = map(str.strip, prepared.texts)
-            found = [encode(lead + text) if text else () for text in stripped]
+            texts = [encode(lead + one) if one else () for one in map(str.strip, prepared.texts)]
             # what is only heard needs but the lengths of its texts, which are withheld
-            heard = isinstance(self._view.policy, SpeechOnly) and prepared.kind == "both"
-            prepared.ids = () if heard else tuple([array("i", ids).tobytes() for ids in found])
-            prepared.lengths = tuple(map(len, found))
-        if prepared.spoken is None:
-            prepared.spoken = self._spoken(prepared)
-        return prepared.spoken, prepared.lengths, prepared.ids
+            heard = self._heard and prepared.kind == "both"
+            ids = () if heard else tuple([array("i", own).tobytes() for own in texts])
+            spoken = self._spoken(prepared)
+            rooms = spoken if self._size == 1 else self._rooms(prepared)
+            heard = heard and self._speech is not None and 0 not in spoken
+            found = Measures(spoken, tuple(map(len, texts)), ids, rooms, heard)
+            prepared.measured = found
+        return found
 
     def _spoken(self, prepared: Prepared) -> tuple[int, ...]:
         counts = prepared.positions
@@ -317,17 +323,9 @@ class Drawing:
             return counts
         return tuple(sum(counts[group.start : group.stop]) for group in prepared._groups)
 
-    def rooms(self, prepared: Prepared) -> Sequence[int]:
-        """What each chunk of the view takes in a pack as speech: its positions, or its patches."""
-        spoken = self.measures(prepared)[0]
-        if self._size == 1:
-            return spoken
-        if prepared.rooms is None:
-            counts = [self.room(self.laid(count)) for count in prepared.positions]
-            prepared.rooms = tuple(
-                [sum(counts[group.start : group.stop]) for group in prepared.groups]
-            )
-        return prepared.rooms
+    def _rooms(self, prepared: Prepared) -> tuple[int, ...]:
+        counts = [self.room(self.laid(count)) for count in prepared.positions]
+        return tuple([sum(counts[group.start : group.stop]) for group in prepared.groups])
 
     def room(self, positions: int) -> int:
         """What one stretch of speech takes in a pack."""
@@ -357,11 +355,12 @@ class Drawing:
     def all_speech(self, prepared: Prepared, first: int, last: int) -> bool:
         """Whether chunks [first, last) are one run of speech, each of some length: the common case
         of sets that are only heard, in which nothing has to be looked at chunk by chunk."""
-        return (
-            isinstance(self._view.policy, SpeechOnly)
+        measured = prepared.measured or self.measures(prepared)
+        return measured.heard or (
+            self._heard
             and prepared.kind == "both"
             and self._speech is not None
-            and 0 not in self.measures(prepared)[0][first:last]
+            and 0 not in measured.spoken[first:last]
         )
 
     def lengths(
@@ -370,13 +369,13 @@ class Drawing:
         """Positions of pieces of chunks [first, first + 1), ... [first, last), with markers."""
         if self.all_speech(prepared, first, last):
             markers = EDGES + 1
-            rooms = self.rooms(prepared)[first:last]
+            rooms = self.measures(prepared).rooms[first:last]
             return list(itertools.accumulate(rooms, initial=markers))[1:]
         sides = self.sides(prepared, epoch, copy, first, last)
         if sides is None:
             return lengths(self.draw(prepared, epoch, copy, first, last), first, last)
-        _, written, _ = self.measures(prepared)
-        spoken = self.rooms(prepared)
+        measured = self.measures(prepared)
+        spoken, written = measured.rooms, measured.written
         total, before = EDGES, ""
         found = []
         for place, shown in enumerate(sides, first):
@@ -402,8 +401,8 @@ class Drawing:
 
     def weight(self, prepared: Prepared) -> int:
         """About how many positions a draw of the whole document takes: the mean of both sides."""
-        _, written, _ = self.measures(prepared)
-        return max((EDGES + sum(self.rooms(prepared)) + sum(written)) // 2, 1)
+        measured = self.measures(prepared)
+        return max((EDGES + sum(measured.rooms) + sum(measured.written)) // 2, 1)
 
     def _dealt(
         self, prepared: Prepared, chunks: Sequence[Chunk], epoch: int, copy: int, first: int
@@ -453,7 +452,7 @@ class Drawing:
         return Shown("speech", place, spoken, room, other, (), parts, seconds, 0)
 
     def _ids(self, prepared: Prepared, place: int, characters: tuple[int, int]) -> Ids:
-        whole = self.measures(prepared)[2]
+        whole = self.measures(prepared).ids
         if whole and characters == (0, len(prepared.texts[place])):
             return whole[place]
         key = (place, characters)

@@ -1,14 +1,15 @@
-"""A planned pack made real: ids, codes, masks and counts, by the contract of `trainer.pack`."""
+"""Planned packs made real: ids, codes, masks and counts, by the contract of `trainer.pack`."""
 
 import dataclasses
 import itertools
 from array import array
-from collections.abc import Mapping
-from typing import NamedTuple, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from schemas.shard import ShardError
 from trainer.data_settings import DataSettings, may_skip
 from trainer.drawing import Drawing, Part, Prepared
+from trainer.encoding import Codes
 from trainer.order import Lost
 from trainer.pack import Pack, Vocabulary
 from trainer.planning import PackPlan, PiecePlan
@@ -26,144 +27,210 @@ class _Told(NamedTuple):
     withheld: int
 
 
-def fill_pack(
-    plan: PackPlan,
-    reader: SetReader,
+def fill_packs(
+    plans: Sequence[PackPlan],
+    readers: Mapping[str, SetReader],
     vocabulary: Vocabulary,
     run: DataSettings,
     experiments: Mapping[str, SetReader] | None = None,
-) -> tuple[Pack, tuple[Lost, ...]]:
-    """The pack of a plan, and what it lost. Raises `ShardError` for what cannot be read, unless
+) -> tuple[list[Pack], list[Lost]]:
+    """The packs of plans, and what they lost. Raises `ShardError` for what cannot be read, unless
     `on_bad_shard` is skip: then the piece is left out and its room is padding. What an experiment
-    inserts is never left out."""
-    of_set = reader
-    sheet = Sheet(run.length, vocabulary, run.patches is not None)
-    lost = list(plan.lost)
-    documents: list[str] = []
-    sources: list[str] = []
-    chunks: list[tuple[int, int]] = []
-    seconds, words, withheld = 0.0, 0, 0
-    for piece in plan.pieces:
-        sheet.begin()
-        reader = (experiments or {})[piece.source] if piece.source else of_set
-        try:
-            prepared = reader.prepared(piece.drawn)
-            drawing = reader.drawing(piece.drawn)
-            told = _chunks(sheet, reader, drawing, prepared, piece)
-            if told is None:
-                told = _drawn(sheet, reader, drawing, prepared, piece)
-        except ShardError as error:
-            if piece.source or not may_skip(error, run.on_bad_shard):
-                raise
-            sheet.drop()
-            lost.append(_lost(reader, piece, error))
-            continue
-        documents.append(prepared.id)
-        sources.append(piece.source)
-        chunks.append(prepared.fine(piece.first, piece.last))
-        seconds += told.seconds
-        words += told.words
-        withheld += told.withheld
-    pack = Pack(
-        set_name=plan.set_name,
-        number=plan.number,
-        **sheet.arrays(),
-        documents=tuple(documents),
-        chunks=tuple(chunks),
-        seconds=seconds,
-        words=words,
-        withheld=withheld,
-        experiments=tuple(sources) if any(sources) else (),
-    )
-    return pack, tuple(lost)
+    inserts is never left out.
 
-
-def _chunks(
-    sheet: Sheet, reader: SetReader, drawing: Drawing, prepared: Prepared, piece: PiecePlan
-) -> _Told | None:
-    """Write a piece of whole chunks from their lengths: what `_drawn` writes, without a draw.
-
-    None, and nothing is written, for draws that `Drawing.sides` leaves to `draw`.
+    Stored codes are compared with the number of levels for all packs at once; only where one is
+    above, it is looked for piece by piece.
     """
-    if drawing.all_speech(prepared, piece.first, piece.last):
-        return _heard(sheet, reader, drawing, prepared, piece)
-    sides = drawing.sides(prepared, piece.epoch, piece.drawn.copy, piece.first, piece.last)
-    if sides is None:
-        return None
-    spoken, written, ids = drawing.measures(prepared)
-    rooms = drawing.rooms(prepared)
-    hides = prepared.kind == "both" and not drawing.repeats
-    runs: list[tuple[int, int]] = []
-    run: _Run | None = None
-    before, words, withheld = "", 0, 0
-    seconds, times, rate, groups = [], prepared.chunk_frames, prepared.rate, prepared.merged
-    for place, shown in enumerate(sides, piece.first):
-        for side in shown:
-            if side == "speech":
-                first, last = place, place + 1
-                if groups is not None:
-                    first, last = groups[place].start, groups[place].stop
-                seconds.append(times[last] / rate - times[first] / rate)
-                positions = spoken[place]
-                if hides:
-                    withheld += written[place]
-                if not positions:
-                    continue
-                if run is not None and run[1] == first:
-                    run = (run[0], last, run[2] + positions, run[3] + rooms[place])
-                    continue
-                if run is not None:
-                    runs.append(_spoken(sheet, run))
-                run = (first, last, positions, rooms[place])
-            else:
-                positions = written[place]
-                words += len(prepared.texts[place].split())
-                if hides:
-                    withheld += spoken[place]
-                if not positions:
-                    continue
-                if run is not None:
-                    runs.append(_spoken(sheet, run))
-                    run = None
-            if side != before:
-                before = side
-                sheet.marker(side)
-            if side == "text":
-                sheet.text(positions, ids[place])
-    if run is not None:
-        runs.append(_spoken(sheet, run))
-    sheet.marker("end")
-    _check(sheet, prepared, piece)
-    parts = []
-    if drawing.cuts:
-        parts = [Part(c, 0, prepared.positions[c]) for run in runs for c in range(*run)]
-    sheet.end(reader.runs(piece.drawn, prepared, runs), drawing.borders(prepared, parts))
-    return _Told(sum(seconds), words, withheld)
+    for careful in (False, True):
+        filling = _Filling(readers, experiments or {}, vocabulary, run, careful)
+        packs = filling.packs(plans)
+        if not vocabulary.levels or filling.sheet.highest < vocabulary.levels:
+            return packs, filling.lost
+    raise RuntimeError(
+        f"a code of {filling.sheet.highest} is in packs of {vocabulary.levels} levels, and in none "
+        "of their pieces: an order of codes gives levels that its tokenizer does not have"
+    )
 
 
-def _heard(
-    sheet: Sheet, reader: SetReader, drawing: Drawing, prepared: Prepared, piece: PiecePlan
-) -> _Told:
-    """The same of chunks that are one run of speech."""
-    first, last = prepared.fine(piece.first, piece.last)
-    whole = slice(piece.first, piece.last)
-    spoken, written, _ = drawing.measures(prepared)
-    sheet.marker("speech")
-    sheet.speech(sum(spoken[whole]), sum(drawing.rooms(prepared)[whole]))
-    sheet.marker("end")
-    _check(sheet, prepared, piece)
-    parts = []
-    if drawing.cuts:
-        parts = [Part(chunk, 0, prepared.positions[chunk]) for chunk in range(first, last)]
-    codes = reader.runs(piece.drawn, prepared, [(first, last)])
-    sheet.end(codes, drawing.borders(prepared, parts))
-    if prepared.merged is None:
-        times = [frame / prepared.rate for frame in prepared.chunk_frames[first : last + 1]]
-        spans = [end - start for start, end in itertools.pairwise(times)]
-    else:
-        places = range(piece.first, piece.last)
-        spans = [end - start for start, end in map(prepared.span, places)]
-    return _Told(sum(spans), 0, sum(written[whole]))
+class _Filling:
+    """The packs of a step while they are written."""
+
+    def __init__(
+        self,
+        readers: Mapping[str, SetReader],
+        experiments: Mapping[str, SetReader],
+        vocabulary: Vocabulary,
+        run: DataSettings,
+        careful: bool,
+    ) -> None:
+        """`careful`: each piece's codes are compared with the number of levels."""
+        self._readers, self._experiments = readers, experiments
+        self._run, self._careful = run, careful
+        self.sheet = Sheet(run.length, vocabulary, run.patches is not None)
+        self.lost: list[Lost] = []
+
+    def packs(self, plans: Sequence[PackPlan]) -> list[Pack]:
+        told = [self._pack(plan) for plan in plans]
+        arrays: list[dict[str, Any]] = self.sheet.arrays()
+        return [Pack(**own, **laid) for own, laid in zip(told, arrays, strict=True)]
+
+    def _pack(self, plan: PackPlan) -> dict[str, Any]:
+        """Write a pack; all of it but its arrays."""
+        self.lost += plan.lost
+        of_set = self._readers[plan.set_name]
+        documents: list[str] = []
+        sources: list[str] = []
+        chunks: list[tuple[int, int]] = []
+        seconds, words, withheld = 0.0, 0, 0
+        for piece in plan.pieces:
+            reader = self._experiments[piece.source] if piece.source else of_set
+            try:
+                prepared = reader.prepared(piece.drawn)
+                told = self._piece(reader, prepared, piece)
+            except ShardError as error:
+                if piece.source or not may_skip(error, self._run.on_bad_shard):
+                    raise
+                self.sheet.drop()
+                self.lost.append(_lost(reader, piece, error))
+                continue
+            documents.append(prepared.id)
+            sources.append(piece.source)
+            chunks.append(prepared.fine(piece.first, piece.last))
+            seconds += told.seconds
+            words += told.words
+            withheld += told.withheld
+        self.sheet.close()
+        return {
+            "set_name": plan.set_name,
+            "number": plan.number,
+            "documents": tuple(documents),
+            "chunks": tuple(chunks),
+            "seconds": seconds,
+            "words": words,
+            "withheld": withheld,
+            "experiments": tuple(sources) if any(sources) else (),
+        }
+
+    def _piece(self, reader: SetReader, prepared: Prepared, piece: PiecePlan) -> _Told:
+        drawing = reader.drawing(piece.drawn)
+        if drawing.all_speech(prepared, piece.first, piece.last):
+            return self._heard(reader, drawing, prepared, piece)
+        self.sheet.begin()
+        sides = drawing.sides(prepared, piece.epoch, piece.drawn.copy, piece.first, piece.last)
+        if sides is None:
+            return self._drawn(reader, drawing, prepared, piece)
+        return self._chunks(sides, reader, drawing, prepared, piece)
+
+    def _heard(
+        self, reader: SetReader, drawing: Drawing, prepared: Prepared, piece: PiecePlan
+    ) -> _Told:
+        """What `_chunks` writes of chunks that are one run of speech."""
+        first, last = prepared.fine(piece.first, piece.last)
+        measured, whole = drawing.measures(prepared), slice(piece.first, piece.last)
+        codes = self._checked(reader, piece, reader.runs(piece.drawn, prepared, [(first, last)]))
+        borders = None
+        if drawing.cuts:
+            parts = [Part(chunk, 0, prepared.positions[chunk]) for chunk in range(first, last)]
+            borders = drawing.borders(prepared, parts)
+        positions, rooms = sum(measured.spoken[whole]), sum(measured.rooms[whole])
+        _agree(self.sheet.heard(positions, rooms, codes, borders), prepared, piece)
+        if prepared.merged is None:
+            rate = prepared.rate
+            times = [frame / rate for frame in prepared.chunk_frames[first : last + 1]]
+            spans = [end - start for start, end in itertools.pairwise(times)]
+        else:
+            places = range(piece.first, piece.last)
+            spans = [end - start for start, end in map(prepared.span, places)]
+        return _Told(sum(spans), 0, sum(measured.written[whole]))
+
+    def _chunks(
+        self, sides: Any, reader: SetReader, drawing: Drawing, prepared: Prepared, piece: PiecePlan
+    ) -> _Told:
+        """Write a piece of whole chunks from their lengths: what `_drawn` writes, without a draw.
+
+        `sides` are shown of each.
+        """
+        sheet = self.sheet
+        spoken, written, ids, rooms, _ = drawing.measures(prepared)
+        hides = prepared.kind == "both" and not drawing.repeats
+        runs: list[tuple[int, int]] = []
+        run: _Run | None = None
+        before, words, withheld = "", 0, 0
+        seconds, times, rate, groups = [], prepared.chunk_frames, prepared.rate, prepared.merged
+        for place, shown in enumerate(sides, piece.first):
+            for side in shown:
+                if side == "speech":
+                    first, last = place, place + 1
+                    if groups is not None:
+                        first, last = groups[place].start, groups[place].stop
+                    seconds.append(times[last] / rate - times[first] / rate)
+                    positions = spoken[place]
+                    if hides:
+                        withheld += written[place]
+                    if not positions:
+                        continue
+                    if run is not None and run[1] == first:
+                        run = (run[0], last, run[2] + positions, run[3] + rooms[place])
+                        continue
+                    if run is not None:
+                        runs.append(_spoken(sheet, run))
+                    run = (first, last, positions, rooms[place])
+                else:
+                    positions = written[place]
+                    words += len(prepared.texts[place].split())
+                    if hides:
+                        withheld += spoken[place]
+                    if not positions:
+                        continue
+                    if run is not None:
+                        runs.append(_spoken(sheet, run))
+                        run = None
+                if side != before:
+                    before = side
+                    sheet.marker(side)
+                if side == "text":
+                    sheet.text(positions, ids[place])
+        if run is not None:
+            runs.append(_spoken(sheet, run))
+        sheet.marker("end")
+        parts = []
+        if drawing.cuts:
+            parts = [Part(c, 0, prepared.positions[c]) for run in runs for c in range(*run)]
+        codes = self._checked(reader, piece, reader.runs(piece.drawn, prepared, runs))
+        _agree(sheet.end(codes, drawing.borders(prepared, parts)), prepared, piece)
+        return _Told(sum(seconds), words, withheld)
+
+    def _drawn(
+        self, reader: SetReader, drawing: Drawing, prepared: Prepared, piece: PiecePlan
+    ) -> _Told:
+        """Write a piece as its draw shows it."""
+        sheet = self.sheet
+        shown = drawing.draw(prepared, piece.epoch, piece.drawn.copy, piece.first, piece.last)
+        parts = [part for one in shown if one.side == "speech" for part in one.parts]
+        codes = self._checked(reader, piece, reader.codes(piece.drawn, prepared, parts))
+        before, used = "", 0
+        for one in shown:
+            if one.positions and one.side != before:
+                before = one.side
+                sheet.marker(one.side)
+            if one.side == "text":
+                sheet.text(len(one.ids), array("i", one.ids).tobytes())
+                continue
+            for found in codes[used : used + len(one.parts)]:
+                sheet.speech(len(found), drawing.room(len(found)))
+            used += len(one.parts)
+        sheet.marker("end")
+        _agree(sheet.end(codes, drawing.borders(prepared, parts)), prepared, piece)
+        return _Told(
+            sum(one.seconds for one in shown),
+            sum(one.words for one in shown),
+            sum(one.withheld for one in shown),
+        )
+
+    def _checked(self, reader: SetReader, piece: PiecePlan, codes: list[Codes]) -> list[Codes]:
+        if self._careful:
+            reader.check_levels(piece.drawn, codes)
+        return codes
 
 
 def _spoken(sheet: Sheet, run: _Run) -> tuple[int, int]:
@@ -173,36 +240,8 @@ def _spoken(sheet: Sheet, run: _Run) -> tuple[int, int]:
     return first, last
 
 
-def _drawn(
-    sheet: Sheet, reader: SetReader, drawing: Drawing, prepared: Prepared, piece: PiecePlan
-) -> _Told:
-    """Write a piece as its draw shows it."""
-    shown = drawing.draw(prepared, piece.epoch, piece.drawn.copy, piece.first, piece.last)
-    parts = [part for one in shown if one.side == "speech" for part in one.parts]
-    codes = reader.codes(piece.drawn, prepared, parts)
-    before, used = "", 0
-    for one in shown:
-        if one.positions and one.side != before:
-            before = one.side
-            sheet.marker(one.side)
-        if one.side == "text":
-            sheet.text(len(one.ids), array("i", one.ids).tobytes())
-            continue
-        for found in codes[used : used + len(one.parts)]:
-            sheet.speech(len(found), drawing.room(len(found)))
-        used += len(one.parts)
-    sheet.marker("end")
-    _check(sheet, prepared, piece)
-    sheet.end(codes, drawing.borders(prepared, parts))
-    return _Told(
-        sum(one.seconds for one in shown),
-        sum(one.words for one in shown),
-        sum(one.withheld for one in shown),
-    )
-
-
-def _check(sheet: Sheet, prepared: Prepared, piece: PiecePlan) -> None:
-    room = sheet.room()
+def _agree(room: int, prepared: Prepared, piece: PiecePlan) -> None:
+    """Raise where a piece takes another room than was planned."""
     if room != piece.positions:
         raise RuntimeError(
             f"document {prepared.id}[{piece.first}:{piece.last}] was planned as "

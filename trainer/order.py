@@ -19,10 +19,11 @@ import pyarrow.parquet as pq
 
 from schemas.ids import fraction
 from schemas.shard import ShardError
-from schemas.shard_index import IndexRow
 from trainer.curriculum import Curriculum
 from trainer.data_settings import DataError, DataSettings, may_skip
 from trainer.shard_sets import ShardSet
+
+DIGEST = 16  # bytes of a document's chance
 
 
 class Drawn(NamedTuple):
@@ -127,10 +128,10 @@ class Order:
         lost: list[Drawn | Lost] = []
         chances: list[bytes] = []
         found: list[Drawn | Lost] = []
-        begin = self._spelt(epoch, "document", "")
+        begun = hashlib.blake2b(self._spelt(epoch, "document", ""), digest_size=DIGEST)
         for shard in group:
             try:
-                rows = self._shards.rows(shard)
+                keys = self._shards.keys(shard)
             except ShardError as error:
                 if not may_skip(error, self._run.on_bad_shard):
                     raise
@@ -145,9 +146,11 @@ class Order:
                     )
                 )
                 continue
-            for place, row in rows:
-                for copy in range(self._copies(epoch, row)):
-                    chances.append(_digest(begin + f"{row.key}\0{copy}".encode()))
+            for place, key in keys:
+                for copy in range(self._copies(epoch, key)):
+                    chance = begun.copy()
+                    chance.update(f"{key}\0{copy}".encode())
+                    chances.append(chance.digest())
                     found.append(Drawn(shard, place, copy))
         order = sorted(range(len(found)), key=chances.__getitem__)
         if self._curriculum is not None and epoch == 0:
@@ -185,19 +188,19 @@ class Order:
                 raise
             return []
 
-    def _copies(self, epoch: int, row: IndexRow) -> int:
+    def _copies(self, epoch: int, key: str) -> int:
         """How often a document is shown: its weight, rounded by a draw of its own."""
         if self._weights is None:
             return 1
-        weight = self._weights.get(row.key, self._shards.settings.unweighted)
+        weight = self._weights.get(key, self._shards.settings.unweighted)
         if weight is None:
             raise DataError(
                 "no_weight",
-                f"set {self._shards.name!r}: document {row.key} has no weight in "
+                f"set {self._shards.name!r}: document {key} has no weight in "
                 f"{self._shards.settings.weights}; add it or set unweighted",
             )
         whole = int(weight)
-        draw = fraction(self._run.seed, f"weight/{self._shards.name}/{epoch}", row.key)
+        draw = fraction(self._run.seed, f"weight/{self._shards.name}/{epoch}", key)
         return whole + (draw < weight - whole)
 
     def _chance(self, epoch: int, *parts: str) -> bytes:
@@ -208,7 +211,7 @@ class Order:
 
 
 def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=16).digest()
+    return hashlib.blake2b(data, digest_size=DIGEST).digest()
 
 
 def read_weights(path: str) -> dict[str, float]:

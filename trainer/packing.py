@@ -115,9 +115,9 @@ class _Block:
             for _, item in self.rests[max(low, high - CANDIDATES) : high]:
                 first, known = self._firsts[-item], self._prefixes[-item]
                 if known:
-                    count = bisect.bisect_right(known, room)
-                    if count < LEAST:
+                    if len(known) < LEAST or known[LEAST - 1] > room:
                         continue
+                    count = bisect.bisect_right(known, room)
                     last, left = first + count, room - known[count - 1]
                 else:
                     last = self._fitting(-item, room)

@@ -8,6 +8,7 @@ import functools
 import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,17 +16,19 @@ from schemas.checksums import crc32
 from schemas.shard import ShardError
 from schemas.shard_index import IndexRow
 from schemas.shard_reader import names_itself, read_document, read_flac, read_tokens
-from schemas.shard_tokens import TokenizerEntry
+from schemas.shard_tokens import TokenizerEntry, npy_head
 from trainer.data_settings import DataError, DataSettings
 from trainer.drawing import Drawing, Part, Prepared
 from trainer.encoding import Codes, Positions, SpeechTokenizer, TextTokenizer, encoded
 from trainer.order import Drawn, Order, read_weights
 from trainer.orders import laying
+from trainer.shard_places import ShardPlaces
 from trainer.shard_sets import ShardSet
 from trainer.sound import decode_ranges
 
 HELD_CHUNKS = 200_000  # of documents that are kept prepared: about 200 MB
 HELD_TOKENS = 64 << 20  # bytes of stored tokens that are kept
+HELD_INDEXED = 500_000  # chunks of shards whose indexes are kept, those of a window: about 150 MB
 
 
 class SetReader:
@@ -46,10 +49,15 @@ class SetReader:
         self._by_content = self._order is not None and self._order.by_content
         if self._by_content and self.stored is None and speech is not None:
             self._need_stored(speech)
-        # whether the type of stored tokens holds more than the levels that there are
+        # whether the type of stored tokens holds more than the levels that there are: then they are
+        # compared with them, in `filling` all of a step's at once
         self._bounded = self.stored is not None and (
             self.stored.levels <= np.iinfo(self.stored.dtype).max
         )
+        if self.stored is not None:
+            self._dtype = self.stored.dtype
+            head = functools.partial(npy_head, self._dtype, codebooks=self.stored.codebooks)
+            self._head = functools.lru_cache(maxsize=4096)(head)
         weights = shards.settings.weights
         self.order = Order(shards, run, None if weights is None else read_weights(weights))
         positions = None
@@ -68,6 +76,8 @@ class SetReader:
             for stream, view in shards.views.items()
         }
         self._of_shard = [self._drawings[entry.stream] for entry in shards.entries]
+        self._shards: OrderedDict[int, ShardPlaces] = OrderedDict()
+        self._indexed = 0
         self._prepared: OrderedDict[tuple[int, int], Prepared] = OrderedDict()
         self._chunks = 0
         self._tokens: OrderedDict[tuple[int, int], Codes] = OrderedDict()
@@ -83,9 +93,10 @@ class SetReader:
     def prepared(self, drawn: Drawn) -> Prepared:
         """A document, read and checked, ready to be drawn from."""
         key = (drawn.shard, drawn.row)
-        if key in self._prepared:
+        found = self._prepared.get(key)
+        if found is not None:
             self._prepared.move_to_end(key)
-            return self._prepared[key]
+            return found
         found = self._outlined(drawn) or self._read(drawn)
         if self._by_content:
             found.counted = functools.partial(self._counted, drawn, found)
@@ -96,20 +107,48 @@ class SetReader:
             self._chunks -= len(old.chunk_frames)
         return found
 
+    def _places(self, shard: int) -> ShardPlaces:
+        """What documents of a shard are asked for. Raises `ShardError` for a bad index."""
+        found = self._shards.get(shard)
+        if found is None:
+            rows, outlines = self.shards.index(shard), self.shards.outlines(shard)
+            found = ShardPlaces(rows, outlines, self.stored, self.shards.where(shard))
+            self._shards[shard] = found
+            self._indexed += found.chunks
+            while self._indexed > HELD_INDEXED and len(self._shards) > 1:
+                _, old = self._shards.popitem(last=False)
+                self._indexed -= old.chunks
+        return found
+
     def _outlined(self, drawn: Drawn) -> Prepared | None:
         """By the index's outline; None where that does not do, or the document may be another."""
-        drawing, outlines = self.drawing(drawn), self.shards.outlines(drawn.shard)
+        shard, place = drawn.shard, drawn.row
+        drawing, known = self._of_shard[shard], self._places(shard)
+        outlines = known.outlines
         if outlines is None or not drawing.steady or drawing.by_times:
             return None
-        row, where = self.row(drawn), self.shards.where(drawn.shard)
-        if not names_itself(self.shards.view(drawn.shard), row, where):
-            return None
-        found = drawing.prepare_outline(row.key, outlines, drawn.row)
-        heard = found.kind == "both" or any(side != "text" for side in found.sides)
-        if heard != bool(row.flac_size or row.tokens):
-            return None
-        self._agree(row, found, where)
+        data = self._data(shard, known, known.offsets[place], known.sizes[place])
+        begin = known.begins[place]
+        if crc32(data) != known.crc32[place] or bytes(data[: len(begin)]) != begin:
+            row = self.row(drawn)
+            if not names_itself(self.shards.fetch(shard), row, known.where):
+                return None
+        found = drawing.prepare_outline(known.keys[place], outlines, place)
+        if not known.agree[place]:
+            row = self.row(drawn)
+            heard = found.kind == "both" or any(side != "text" for side in found.sides)
+            if heard != bool(row.flac_size or row.tokens):
+                return None
+            self._agree(row, found, known.where)
         return found
+
+    def _data(self, shard: int, known: ShardPlaces, start: int, size: int) -> Any:
+        """Bytes of a shard: of its map where what is read of it is long, else by a read."""
+        if known.large:
+            held = self.shards.array(shard)
+            if held is not None:
+                return held[start : start + size]
+        return self.shards.fetch(shard)(start, size)
 
     def _read(self, drawn: Drawn) -> Prepared:
         row, where = self.row(drawn), self.shards.where(drawn.shard)
@@ -153,7 +192,11 @@ class SetReader:
         if not runs:
             return []
         if self.stored is not None and self._order is None:  # a run lies in one piece
-            held, starts = self._held(drawn, prepared, self.stored), prepared.starts
+            whole = len(runs) == 1 and runs[0] == (0, len(prepared.positions))
+            held = self._held(drawn, prepared, self.stored, keep=not whole)
+            if whole:
+                return [held]
+            starts = prepared.starts
             return [held[starts[first] : starts[last]] for first, last in runs]
         counts = prepared.positions
         places = itertools.chain.from_iterable(itertools.starmap(range, runs))
@@ -166,30 +209,64 @@ class SetReader:
             return [held[starts[p.chunk] + p.first : starts[p.chunk] + p.last] for p in parts]
         return self._encoded(drawn, prepared, parts)
 
-    def _held(self, drawn: Drawn, prepared: Prepared, entry: TokenizerEntry) -> Codes:
-        held = self._stored_codes(drawn, entry)
-        if prepared.starts[-1] != len(held):
+    def check_levels(self, drawn: Drawn, codes: Sequence[Codes]) -> None:
+        """Raise `DataError` where what `runs` or `codes` gave is above the tokenizer's levels."""
+        if self._order is None:
+            self._check(drawn, codes)
+
+    def _check(self, drawn: Drawn, frames: Sequence[Codes]) -> None:
+        if self.stored is None or not self._bounded:
+            return
+        highest = max((int(one.max(initial=0)) for one in frames), default=0)
+        if highest >= self.stored.levels:
+            where = f"{self.shards.where(drawn.shard)}: {self.row(drawn).key}"
+            raise DataError(
+                "bad_tokens",
+                f"{where}: {self.stored.name} has {self.stored.levels} levels, there is {highest}",
+            )
+
+    def _held(
+        self, drawn: Drawn, prepared: Prepared, entry: TokenizerEntry, keep: bool = True
+    ) -> Codes:
+        """All stored tokens of a document; `keep`: more of them will be asked for."""
+        held = self._stored_codes(drawn, entry, keep)
+        if sum(prepared.positions) != len(held):
             raise DataError(
                 "bad_tokens",
                 f"{self.shards.where(drawn.shard)}: {prepared.id} has {len(held)} stored "
-                f"positions of {entry.name}, its chunks' times ask for {prepared.starts[-1]}",
+                f"positions of {entry.name}, its chunks' times ask for {sum(prepared.positions)}",
             )
         return held
 
-    def _stored_codes(self, drawn: Drawn, entry: TokenizerEntry) -> Codes:
+    def _stored_codes(self, drawn: Drawn, entry: TokenizerEntry, keep: bool) -> Codes:
         key = (drawn.shard, drawn.row)
-        if key in self._tokens:
+        found = self._tokens.get(key)
+        if found is not None:
             self._tokens.move_to_end(key)
-            return self._tokens[key]
-        where = self.shards.where(drawn.shard)
-        found = read_tokens(self.shards.view(drawn.shard), self.row(drawn), entry, where)
-        if self._bounded and len(found) and int(found.max()) >= entry.levels:
-            raise DataError("bad_tokens", f"{where}: {drawn} has codes above {entry.levels} levels")
-        self._tokens[key] = found
-        self._bytes += found.nbytes
-        while self._bytes > HELD_TOKENS and len(self._tokens) > 1:
-            self._bytes -= self._tokens.popitem(last=False)[1].nbytes
+            return found
+        found = self._read_tokens(drawn, entry)
+        if self._order is not None:  # an order may leave some out, or make others of them
+            self._check(drawn, [found])
+        if keep:
+            self._tokens[key] = found
+            self._bytes += found.nbytes
+            while self._bytes > HELD_TOKENS and len(self._tokens) > 1:
+                self._bytes -= self._tokens.popitem(last=False)[1].nbytes
         return found
+
+    def _read_tokens(self, drawn: Drawn, entry: TokenizerEntry) -> Codes:
+        """`schemas.shard_reader.read_tokens`, by columns; what is wrong, that says."""
+        known, place = self._places(drawn.shard), drawn.row
+        offset, size, crc, count = known.members[place]
+        dtype, books = self._dtype, entry.codebooks
+        head = self._head(count)
+        if offset >= 0 and size == len(head) + count * books * dtype.itemsize:
+            data = self._data(drawn.shard, known, offset, size)
+            if crc32(data) == crc and bytes(data[: len(head)]) == head:
+                found: Codes = np.frombuffer(data, dtype, offset=len(head))
+                return found.reshape(count, books)
+        fetch = self.shards.fetch(drawn.shard)
+        return read_tokens(fetch, self.row(drawn), entry, known.where)
 
     def _encoded(self, drawn: Drawn, prepared: Prepared, parts: list[Part]) -> list[Codes]:
         """Whole chunks are encoded, then cut: a part is what stored tokens would give."""

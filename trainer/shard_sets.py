@@ -7,15 +7,18 @@ and files are opened when they are first needed, so a set of any size opens at o
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import mmap
+import os
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pydantic
 
@@ -26,7 +29,7 @@ from schemas.shard_index import IndexRow, bad_index, index_table
 from schemas.shard_reader import Fetch
 from trainer.cache import Cache
 from trainer.data_settings import DataError, DataSettings, SetSettings
-from trainer.index_columns import read_rows
+from trainer.index_columns import Rows, read_rows
 from trainer.outlines import Outlines, outlines_of
 from trainer.places import Place, place_of
 from transforms.compose.policies import Policy
@@ -42,7 +45,7 @@ class View:
     policy: Policy | None  # None: as stored
 
 
-Index = tuple[list[IndexRow], Outlines | None]
+Index = tuple[Rows, Outlines | None]
 
 
 class ShardSet:
@@ -55,8 +58,9 @@ class ShardSet:
         self.entries = self._chosen(self.manifest)
         self._kept: dict[int, frozenset[int]] = {}
         self._indexes: OrderedDict[int, Index] = OrderedDict()
-        self._files: OrderedDict[int, memoryview] = OrderedDict()
-        self._views: dict[int, Fetch] = {}  # of these files
+        self._reads: OrderedDict[int, Fetch] = OrderedDict()  # of files, each held open
+        self._maps: OrderedDict[int, memoryview] = OrderedDict()
+        self._arrays: dict[int, npt.NDArray[np.uint8]] = {}  # of these maps
         self._ahead: threading.Thread | None = None
         self._restrict()
         self.views = {
@@ -65,8 +69,9 @@ class ShardSet:
         }
 
     def __getstate__(self) -> dict[str, Any]:
-        new: dict[str, Any] = {"_indexes": OrderedDict(), "_files": OrderedDict(), "_views": {}}
-        return {**self.__dict__, **new, "_ahead": None}
+        opened = ("_indexes", "_reads", "_maps")
+        new: dict[str, Any] = {name: OrderedDict() for name in opened}
+        return {**self.__dict__, **new, "_arrays": {}, "_ahead": None}
 
     @property
     def documents(self) -> int:
@@ -86,7 +91,12 @@ class ShardSet:
         rows = self.index(shard)
         return [(place, row) for place, row in enumerate(rows) if kept is None or place in kept]
 
-    def index(self, shard: int) -> list[IndexRow]:
+    def keys(self, shard: int) -> Iterable[tuple[int, str]]:
+        """The same by place and id, for who needs no more."""
+        kept, keys = self._kept.get(shard), self.index(shard).keys
+        return enumerate(keys) if kept is None else [(p, keys[p]) for p in sorted(kept)]
+
+    def index(self, shard: int) -> Rows:
         """The index of a shard. Raises `ShardError` where it is not the manifest's."""
         return self._index(shard)[0]
 
@@ -102,55 +112,72 @@ class ShardSet:
         return self._indexes[shard]
 
     def fetch(self, shard: int) -> Fetch:
-        """Reads byte ranges of a shard: of a file that is mapped, or by ranged requests.
+        """Reads byte ranges of a shard: of a local file, or by ranged requests.
 
         Local files are compared by size, copies of remote ones by sha256 when they are made;
         members are compared by checksum as they are read.
         """
-        name, held = self.entries[shard].name, self.mapped(shard)
-        if held is None:
-            return lambda start, size: self.place.read_range(name, start, size)
-        return lambda start, size: bytes(held[start : start + size])
+        found = self._reads.get(shard)
+        if found is None:
+            name, file = self.entries[shard].name, self._open(shard)
+            found = functools.partial(self.place.read_range, name)
+            if file is not None:
+                found = functools.partial(_read, file)
+            if len(self._reads) >= OPEN:
+                self._reads.popitem(last=False)
+            self._reads[shard] = found
+        return found
 
     def mapped(self, shard: int) -> memoryview | None:
-        """The whole of a shard's local file; None for one that is read by ranged requests."""
+        """The whole of a shard's local file; None for one that is read by ranged requests.
+
+        For what is long: a page that is first looked at costs more than a short read.
+        """
+        found = self._maps.get(shard)
+        if found is not None:
+            return found
+        file = self._open(shard)
+        if file is None:
+            return None
+        with file:
+            found = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        if len(self._maps) >= OPEN:
+            self._arrays.pop(self._maps.popitem(last=False)[0], None)
+        self._maps[shard] = found
+        return found
+
+    def array(self, shard: int) -> npt.NDArray[np.uint8] | None:
+        """`mapped` as an array: its slices, unlike a memoryview's, are nothing to a garbage
+        collector."""
+        held = self.mapped(shard)
+        if held is None:
+            return None
+        if shard not in self._arrays:
+            self._arrays[shard] = np.frombuffer(held, np.uint8)
+        return self._arrays[shard]
+
+    def _open(self, shard: int) -> BinaryIO | None:
+        """A shard's local file, of the size it should have; None where there is none."""
         entry = self.entries[shard]
-        if shard in self._files:
-            self._files.move_to_end(shard)
-            return self._files[shard]
         path = self.place.local(entry.name)
         if path is None:
             if self._cache is None:
                 return None
             path = self._cache.path(self.place, entry)
         try:
-            with path.open("rb") as file:
-                held = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            file = path.open("rb", buffering=0)
         except FileNotFoundError as error:
             raise DataError(
                 "missing_shard", f"{path}: the manifest names it and it is not there"
             ) from error
-        except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
+        except OSError as error:
             raise DataError("unreadable", f"{path}: {error}") from error
-        if len(held) != entry.bytes:
-            code = "truncated" if len(held) < entry.bytes else "altered"
-            raise DataError(code, f"{path}: {len(held)} bytes, the manifest says {entry.bytes}")
-        if len(self._files) >= OPEN:
-            self._views.pop(self._files.popitem(last=False)[0], None)
-        self._files[shard] = held
-        return held
-
-    def view(self, shard: int) -> Fetch:
-        """`fetch` without a copy where the shard is mapped: for arrays, which live on in it."""
-        if shard in self._views:
-            return self._views[shard]
-        held = self.mapped(shard)
-        if held is None:
-            return self.fetch(shard)
-        # slices of an array, unlike those of a memoryview, are nothing to a garbage collector
-        found: Any = np.frombuffer(held, np.uint8)  # bytes in all but name
-        self._views[shard] = lambda start, size: found[start : start + size]
-        return self._views[shard]
+        size = os.fstat(file.fileno()).st_size
+        if size != entry.bytes:
+            file.close()
+            code = "truncated" if size < entry.bytes else "altered"
+            raise DataError(code, f"{path}: {size} bytes, the manifest says {entry.bytes}")
+        return file
 
     def fetch_ahead(self, now: Sequence[int], later: Sequence[int]) -> None:
         """Begin to copy the shards that are needed `later`, where the cache holds both.
@@ -189,14 +216,12 @@ class ShardSet:
         rows, outlines = read_rows(table, where), outlines_of(table, where)
         said = {
             "documents": len(rows),
-            "chunks": sum(row.chunks for row in rows),
-            "characters": sum(row.characters for row in rows),
-            "words": sum(row.words for row in rows),
+            **{name: rows.total(name) for name in ("chunks", "characters", "words")},
         }
         wrong = {
             key: (n, getattr(entry, key)) for key, n in said.items() if getattr(entry, key) != n
         }
-        end = rows[-1].json_offset + rows[-1].json_size if rows else 0  # members ascend
+        end = rows.end
         if wrong or end > entry.bytes:
             raise DataError(
                 "index_disagrees",
@@ -238,8 +263,8 @@ class ShardSet:
         return {
             entry.name: frozenset(
                 place
-                for place, row in enumerate(self._read_index(entry)[0])
-                if subset_of(row.key) < share
+                for place, key in enumerate(self._read_index(entry)[0].keys)
+                if subset_of(key) < share
             )
             for entry in self.entries
         }
@@ -273,6 +298,13 @@ class ShardSet:
             if len(chosen) < len(rows):
                 break
         return kept
+
+
+def _read(file: BinaryIO, start: int, size: int) -> bytes:
+    try:
+        return os.pread(file.fileno(), size, start)
+    except OSError as error:
+        raise DataError("unreadable", f"{file.name}: {error}") from error
 
 
 def subset_of(key: str) -> float:

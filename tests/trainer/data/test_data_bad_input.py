@@ -109,7 +109,7 @@ def index_that_is_a_pickle(folder: Path) -> None:
 
 FAULTS: list[tuple[Callable[[Path], None], str, int]] = [
     (truncate, "truncated", 8),
-    (empty, "unreadable", 8),
+    (empty, "truncated", 8),
     (remove, "missing_shard", 8),
     (lengthen, "altered", 8),
     (remove_index, "missing_index", 8),

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.shard import ShardError
-from schemas.shard_index import IndexRow
 from trainer.data import DataError, DataSettings, Lost, SetSettings
 from trainer.order import Drawn, Order, read_weights
 
@@ -36,12 +35,10 @@ class Shelf:
     def count(self, shard: int) -> int:
         return self.entries[shard].documents
 
-    def rows(self, shard: int) -> list[tuple[int, IndexRow]]:
+    def keys(self, shard: int) -> list[tuple[int, str]]:
         if shard in self._broken:
             raise ShardError("bad_index", "broken")
-        zeros = {f.name: 0 for f in dataclasses.fields(IndexRow) if f.name not in ("key", "tokens")}
-        rows = [IndexRow(key=f"{shard}-{n}", **zeros) for n in range(self.count(shard))]
-        return list(enumerate(rows))
+        return [(n, f"{shard}-{n}") for n in range(self.count(shard))]
 
 
 def order_of(shelf: Shelf, **values: object) -> Order:
