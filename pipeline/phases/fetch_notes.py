@@ -10,11 +10,14 @@ import contextlib
 import errno
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, cast
 
 from pipeline import layout
 from schemas.store import Store
 from transforms.gather.web.frontier import FIELDS, Row, flat, values
+
+READERS = 16  # notes that are read at the same time: in a bucket there is one for each URL
 
 
 def notes_folder(key: str) -> str:
@@ -77,13 +80,15 @@ def opened(store: Store, key: str, part: str) -> Iterator[Notes]:
 def clear(store: Store, key: str, part: str, rows: Iterable[Row]) -> None:
     """Remove the notes of a part, whose commit holds these rows."""
     store.delete(_file_name(key, part))
-    store.delete(*(_object_name(key, part, row) for row in rows if store.remote))
+    store.delete_all([_object_name(key, part, row) for row in rows if store.remote])
 
 
 def noted(store: Store, key: str) -> Iterator[Mapping[str, object]]:
     """All rows that are noted, as plain values by name."""
-    for entry in store.list(notes_folder(key)):
-        yield from (row for row in _rows(store.get(entry.name)) if row is not None)
+    names = [entry.name for entry in store.list(notes_folder(key))]
+    with ThreadPoolExecutor(READERS, "notes") as pool:
+        for data in pool.map(store.get, names):
+            yield from (row for row in _rows(data) if row is not None)
 
 
 def purge(store: Store, key: str, stays: Callable[[Mapping[str, object]], bool]) -> None:
