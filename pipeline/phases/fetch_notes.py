@@ -87,7 +87,7 @@ def noted(store: Store, key: str) -> Iterator[Mapping[str, object]]:
     """All rows that are noted, as plain values by name."""
     names = [entry.name for entry in store.list(notes_folder(key))]
     with ThreadPoolExecutor(READERS, "notes") as pool:
-        for data in pool.map(store.get, names):
+        for data in (pool.map if store.remote else map)(store.get, names):
             yield from (row for row in _rows(data) if row is not None)
 
 
