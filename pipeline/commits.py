@@ -186,9 +186,23 @@ def columns(
     return found
 
 
-def records(store: Store, name: str, kind: str, record: type[R]) -> list[R]:
-    """One kind of a commit's rows as records."""
-    return [from_row(record, row) for row in column(store, name, kind).to_pylist()]
+def records(
+    store: Store,
+    name: str,
+    kind: str,
+    record: type[R],
+    chosen: tuple[str, AbstractSet[str]] | None = None,
+) -> list[R]:
+    """One kind of a commit's rows as records; `chosen`: a field ("id", "document.id") and the
+    values to take, for a few of many rows."""
+    table = column(store, name, kind)
+    if chosen is not None:
+        path, values = chosen
+        field: Any = pc.struct_field(
+            table.to_struct_array().combine_chunks(), indices=path.split(".")
+        )
+        table = table.filter(pc.is_in(field, pa.array(sorted(values), pa.string())))
+    return [from_row(record, row) for row in table.to_pylist()]
 
 
 def write(

@@ -14,26 +14,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import commits, keys, spending
+from pipeline import keys, spending
 from pipeline.balance import balanced, weights_bytes
-from pipeline.commits import Preview
+from pipeline.clip_cards import UNITS, ClipCards, Picked, pick, thresholds
 from pipeline.contamination import set_hits
 from pipeline.curate import RunResult, StreamResult
-from pipeline.phases.annotate import fetch_from
-from pipeline.phases.arrange import documents_of, topics_of
+from pipeline.document_cards import document_cards
+from pipeline.phases.arrange import topics_of
 from pipeline.phases.form import form_of
-from pipeline.phases.measure import clips_of
 from pipeline.phases.near_rows import read_repeats, repeats_name
 from pipeline.phases.rows import kept_rows
 from pipeline.phases.select import read_verdicts, seconds_of
 from pipeline.phases.split_rows import read_largest
-from pipeline.report import histogram, preview
+from pipeline.report import histogram
 from pipeline.report.content import (
     ClipCard,
-    ClipScore,
-    Direction,
     DocumentCard,
-    DocumentChunk,
     DroppedCard,
     FunnelRow,
     Limits,
@@ -44,25 +40,12 @@ from pipeline.report.content import (
     Threshold,
     Totals,
 )
-from schemas.ids import rng
-from schemas.records import AudioRef, Clip, Document, Drop
 from schemas.store import Store
-from transforms import flac
 from transforms.compose.interleave import Interleave
-from transforms.compose.policies import Deterministic, PolicyError, pieces
 from transforms.measure.topic import Topic
-from transforms.select.filter import Filter
 
 REPEATS_SHOWN, REPEAT_CHARACTERS = 3, 80
 GIANT = 0.2  # of the kept audio in one group: far above any share of valid or test
-UNITS = {
-    "seconds": "s",
-    "snr.snr_db": "dB",
-    "loudness.lufs": "LUFS",
-    "text_rate.words": "words",
-    "text_rate.words_per_second": "1/s",
-    "text_rate.chars_per_second": "1/s",
-}
 VERSIONS = (
     "speechloom",
     "apache-beam",
@@ -114,14 +97,14 @@ def summarize(
     refused: list[str] = []
     for stream in result.streams:
         verdicts = read_verdicts(store, stream.select_key, [b.id for b in stream.blocks])
-        picked = _pick(result.recipe.seed, verdicts, limits)
+        picked = pick(result.recipe.seed, verdicts, limits)
         _gather(store, stream, verdicts, picked, gathered)
-        show = _Shower(store, stream, gathered, limits)
+        show = ClipCards(store, stream, gathered.rows, limits)
         if stream.before is not None:
             dropped_cards += _left_before(store, stream.before, result.recipe.seed, limits)
         kept_cards += show.kept(verdicts, picked)
         dropped_cards += show.dropped(verdicts, picked, result.recipe.seed)
-        documents += _documents(store, stream, result.recipe.seed, limits, refused)
+        documents += document_cards(store, stream, result.recipe.seed, limits, refused)
     balanced_run = balanced(store, result)
     return RunSummary(
         name=result.recipe.name,
@@ -170,10 +153,10 @@ def _left_before(
 ) -> list[DroppedCard]:
     """Pages that were dropped before they were spoken."""
     verdicts = read_verdicts(store, stream.select_key, [b.id for b in stream.blocks])
-    picked = dataclasses.replace(_pick(seed, verdicts, limits), kept=())
+    picked = dataclasses.replace(pick(seed, verdicts, limits), kept=())
     gathered = _Gathered()
     _gather(store, stream, verdicts, picked, gathered)
-    return _Shower(store, stream, gathered, limits).judged(verdicts, picked)
+    return ClipCards(store, stream, gathered.rows, limits).judged(verdicts, picked)
 
 
 def policy_words(interleave: Interleave) -> str:
@@ -182,32 +165,8 @@ def policy_words(interleave: Interleave) -> str:
     return f"{words}, materialised" if interleave.materialize else words
 
 
-@dataclasses.dataclass(frozen=True)
-class _Picked:
-    kept: tuple[str, ...]
-    dropped: dict[tuple[str, str], tuple[str, ...]]  # (step, reason) -> clip ids
-
-    def ids(self) -> set[str]:
-        return {*self.kept, *(one for ids in self.dropped.values() for one in ids)}
-
-
-def _pick(seed: int, verdicts: pa.Table, limits: Limits) -> _Picked:
-    kept = verdicts.filter(verdicts["kept"])["id"].to_pylist()
-    lost = verdicts.filter(pc.invert(verdicts["kept"])).select(["id", "step", "reason"])
-    by_reason: dict[tuple[str, str], list[str]] = {}
-    for row in lost.to_pylist():
-        by_reason.setdefault((row["step"], row["reason"]), []).append(row["id"])
-    return _Picked(
-        kept=tuple(preview.pick(seed, "kept", kept, limits.kept)),
-        dropped={
-            which: tuple(preview.pick(seed, ":".join(which), ids, limits.dropped_per_reason))
-            for which, ids in sorted(by_reason.items())
-        },
-    )
-
-
 def _gather(
-    store: Store, stream: StreamResult, verdicts: pa.Table, picked: _Picked, into: _Gathered
+    store: Store, stream: StreamResult, verdicts: pa.Table, picked: Picked, into: _Gathered
 ) -> None:
     kept_ids = verdicts.filter(verdicts["kept"])
     split_of = dict(zip(kept_ids["id"].to_pylist(), kept_ids["split"].to_pylist(), strict=True))
@@ -271,30 +230,6 @@ def _shares(gathered: _Gathered, kind: str) -> tuple[Share, ...]:
     )
 
 
-def thresholds(stream: StreamResult) -> dict[str, list[Threshold]]:
-    """The limits that filters set, by the column that they judge."""
-    found: dict[str, list[Threshold]] = {}
-    for step in stream.outline.select:
-        if not isinstance(step, Filter):
-            continue
-        for predicate in step.predicates():
-            limit = predicate.limit  # those by quantile differ by row and are no line in a plot
-            if not isinstance(limit, int | float) or predicate.kind not in ("min", "max"):
-                continue
-            direction: Direction = "min" if predicate.kind == "min" else "max"
-            name = f"{step.name()}.{_setting(step, predicate.code, direction, predicate.column)}"
-            found.setdefault(predicate.column, []).append(
-                Threshold(value=float(limit), direction=direction, field=name)
-            )
-    return found
-
-
-def _setting(step: Filter, code: str, direction: str, column: str) -> str:
-    if code == "where":
-        return f"where.{column}.{direction}"
-    return next((name for found, name, _ in step.conditions() if found == code), code)
-
-
 def _histograms(result: RunResult, gathered: _Gathered) -> Iterator[Any]:
     limits_of: dict[str, list[Threshold]] = {}
     for stream in result.streams:
@@ -310,237 +245,6 @@ def _histograms(result: RunResult, gathered: _Gathered) -> Iterator[Any]:
                 tuple(dict.fromkeys(limits_of.get(name, []))),
                 gathered.missing[name],
             )
-
-
-@dataclasses.dataclass
-class _Shower:
-    """Makes cards of picked clips: their rows are gathered, their samples are read here."""
-
-    store: Store
-    stream: StreamResult
-    gathered: _Gathered
-    limits: Limits
-
-    def kept(self, verdicts: pa.Table, picked: _Picked) -> list[ClipCard]:
-        return [self._card(name) for name in picked.kept]
-
-    def dropped(self, verdicts: pa.Table, picked: _Picked, seed: int) -> list[DroppedCard]:
-        """Clips that select dropped, with audio; then what annotate and hear dropped."""
-        return self.judged(verdicts, picked) + self._before_select(seed)
-
-    def judged(self, verdicts: pa.Table, picked: _Picked) -> list[DroppedCard]:
-        """Rows that select dropped, with audio where there is any."""
-        rows = {
-            row["id"]: row
-            for row in verdicts.filter(
-                pc.is_in(verdicts["id"], pa.array(sorted(picked.ids()), pa.string()))
-            ).to_pylist()
-        }
-        cards = []
-        directions = {
-            (column, t.value): t.direction
-            for column, found in thresholds(self.stream).items()
-            for t in found
-        }
-        by_value = {value: direction for (_, value), direction in directions.items()}
-        for (step, reason), ids in picked.dropped.items():
-            for name in ids:
-                row = rows[name]
-                cards.append(
-                    DroppedCard(
-                        step=step,
-                        reason=reason,
-                        clip=self._card(name),
-                        score=row["score"],
-                        threshold=row["threshold"],
-                        direction=by_value.get(row["threshold"]),
-                        detail=row["detail"] or "",
-                    )
-                )
-        return cards
-
-    def _before_select(self, seed: int) -> list[DroppedCard]:
-        """What left before there was a row: no transcript, and audio only where hear kept some."""
-        roots = (
-            (self.stream.heard, sorted(self.stream.census.recordings)),
-            (self.stream.annotated, sorted(self.stream.census.tasks)),
-            (self.stream.arranged, sorted(self.stream.census.tasks)),
-        )
-        found: dict[tuple[str, str], dict[str, Drop]] = {}
-        previews: dict[str, AudioRef] = {}
-        for known, ids in roots:
-            for name, mine in sorted(known.commits_of(ids).items()):
-                for drop in commits.records(self.store, name, "drop", Drop):
-                    if drop.root in mine:
-                        reason = (drop.step, drop.reason)
-                        found.setdefault(reason, {})[commits.drop_key(drop)] = drop
-                for one in commits.records(self.store, name, "preview", Preview):
-                    previews[one.drop] = one.audio
-        for drop in self.stream.census.drops:
-            found.setdefault((drop.step, drop.reason), {})[commits.drop_key(drop)] = drop
-        cards = []
-        for (step, reason), drops in sorted(found.items()):
-            audible = [key for key in drops if key in previews]
-            label, most = f"{step}:{reason}", self.limits.dropped_per_reason
-            picked = preview.pick(seed, label, audible, most)
-            picked += preview.pick(seed, label, drops.keys() - set(audible), most - len(picked))
-            cards += [self._dropped(drops[key], previews.get(key)) for key in picked]
-        return cards
-
-    def _dropped(self, drop: Drop, heard: AudioRef | None) -> DroppedCard:
-        audio, held, rate = None, 0.0, 0
-        if heard is not None:
-            audio = fetch_from(self.store, self.stream.outline.audio, heard)
-            held, rate = (heard.end - heard.start) / heard.rate, heard.rate
-        return DroppedCard(
-            step=drop.step,
-            reason=drop.reason,
-            clip=ClipCard(
-                id=drop.id,
-                seconds=drop.seconds,
-                audio=audio,
-                audio_seconds=held,
-                rate=rate,
-                start=drop.start,
-                end=drop.end,
-                source=self._source(drop),
-                stream=self.stream.outline.name,
-            ),
-            score=drop.score,
-            threshold=drop.threshold,
-            detail=drop.detail,
-        )
-
-    def _source(self, drop: Drop) -> str:
-        census = self.stream.census
-        if drop.root in census.recordings:
-            return census.recordings[drop.root].uri
-        if drop.root in census.sources_of:
-            return census.sources_of[drop.root][0].uri
-        return next((source.uri for source in census.dropped if source.id == drop.root), "")
-
-    def _card(self, name: str) -> ClipCard:
-        row = self.gathered.rows[name]
-        clip = self._clip(row["task"], name)
-        audio, held = self._audio(clip)
-        scores = tuple(
-            ClipScore(name=self._label(column), value=value, unit=UNITS.get(column, ""))
-            for column, value in row.items()
-            if "." in column and value is not None
-        )
-        engine = next((t.engine for t in clip.transcripts if t.text == clip.text), "")
-        return ClipCard(
-            id=name,
-            seconds=clip.seconds,
-            audio=audio,
-            audio_seconds=held,
-            rate=clip.rate,
-            start=clip.start,
-            end=clip.end,
-            text=clip.text,
-            quality=clip.quality,
-            engine=engine,
-            speaker=clip.speaker,
-            language=row.get("language.language") or clip.language or "",
-            source=row["source"] or "",
-            licence=row["licence"] or "",
-            stream=self.stream.outline.name,
-            split=row["split"],
-            scores=scores,
-        )
-
-    def _label(self, column: str) -> str:
-        """A score's name without what goes without saying."""
-        measure, _, field = column.partition(".")
-        alone = sum(len(m.columns) for m in self.stream.outline.measures if m.name() == measure)
-        return measure if alone == 1 else field
-
-    def _clip(self, task: str, name: str) -> Clip:
-        commit = self.stream.annotated.done[task]
-        return next(clip for clip in clips_of(self.store, commit)[task] if clip.id == name)
-
-    def _audio(self, clip: Clip) -> tuple[bytes | None, float]:
-        if clip.audio is None:
-            return None, 0.0
-        data = fetch_from(self.store, self.stream.outline.audio, clip.audio)
-        most = clip.audio.start + int(self.limits.preview_seconds * clip.rate)
-        pcm = flac.decode(data, clip.audio.start, min(clip.audio.end, most))
-        return preview.flac(pcm, clip.rate, self.limits.preview_seconds)
-
-
-def _documents(
-    store: Store, stream: StreamResult, seed: int, limits: Limits, refused: list[str]
-) -> Iterator[DocumentCard]:
-    """Some documents as a trainer would meet them under the stream's default policy.
-
-    Where it would refuse them, `refused` says so once, and they are shown in strict alternation.
-    """
-    names = sorted(stream.arranged.commits_of(sorted(stream.census.tasks)))
-    where = {
-        row: name
-        for name in names
-        for row in commits.column(store, name, "row", ["document.id"])["document"]
-        .combine_chunks()
-        .field("id")
-        .to_pylist()
-    }
-    for picked in preview.pick(seed, "documents", where, limits.documents):
-        document = documents_of(store, where[picked])[picked]
-        try:
-            yield document_card(document, stream, seed)
-        except PolicyError as error:
-            line = stream.outline
-            if not any(one.startswith(f"{line.name}: ") for one in refused):
-                refused.append(
-                    f"{line.name}: the policy {line.interleave.policy.kind} cannot deal out its "
-                    f"documents, and a trainer that reads them so will refuse them ({error}). They "
-                    "are shown in strict alternation."
-                )
-            plain = line.interleave.model_copy(update={"policy": Deterministic()})
-            shown = dataclasses.replace(line, interleave=plain)
-            yield document_card(document, dataclasses.replace(stream, outline=shown), seed)
-
-
-def document_card(document: Document, stream: StreamResult, seed: int) -> DocumentCard:
-    """A document dealt out by the stream's view and policy; a materialised one as it is stored."""
-    return DocumentCard(
-        id=document.id,
-        stream=document.stream,
-        split=document.split,
-        seconds=document.seconds,
-        chunks=tuple(_chunks(document, stream.outline.interleave, seed)),
-        speaker=", ".join(sorted({chunk.speaker for chunk in document.chunks})),
-        language=document.language,
-        licence=document.licence,
-        source=document.source,
-        quality=document.quality,
-    )
-
-
-def _chunks(document: Document, interleave: Interleave, seed: int) -> Iterator[DocumentChunk]:
-    if interleave.materialize:
-        for chunk in document.chunks:
-            yield DocumentChunk(
-                modality="text" if chunk.modality == "text" else "speech",
-                start=chunk.start,
-                end=chunk.end,
-                text=chunk.text,
-                speaker=chunk.speaker,
-                gap=max(chunk.gap, 0.0),
-            )
-        return
-    view = interleave.view(document.chunks)
-    chance = rng(seed, interleave.name(), document.id)
-    for piece in pieces(view, interleave.policy, chance, document.rate):
-        chunk = view[piece.chunk]
-        yield DocumentChunk(
-            modality=piece.side,
-            start=piece.start,
-            end=piece.end,
-            text=chunk.text[slice(*piece.characters)],
-            speaker=chunk.speaker,
-            gap=max(chunk.gap, 0.0),
-        )
 
 
 def _totals(result: RunResult, funnel: Sequence[FunnelRow], gathered: _Gathered) -> Totals:

@@ -72,19 +72,19 @@ def _decoder(hint: Any) -> Callable[[Any], Any] | None:
 
 
 @functools.cache
-def _decoders(record: Any) -> dict[str, Callable[[Any], Any] | None]:
-    return {name: _decoder(hint) for name, hint in _hints(record).items()}
+def _decoders(record: Any) -> tuple[frozenset[str], tuple[tuple[str, Callable[[Any], Any]], ...]]:
+    """The fields of a record class, and what decodes those that are not plain."""
+    made = {name: _decoder(hint) for name, hint in _hints(record).items()}
+    return frozenset(made), tuple((name, of) for name, of in made.items() if of is not None)
 
 
 def from_row(record: type[R], row: Mapping[str, Any]) -> R:
     """A record from a row of plain values, as `pa.Table.to_pylist` gives them."""
-    decoders = _decoders(typing.cast(Any, record))
-    return record(
-        **{
-            name: row[name] if decode is None else decode(row[name])
-            for name, decode in decoders.items()
-        }
-    )
+    names, decoders = _decoders(typing.cast(Any, record))
+    values = dict(row) if row.keys() == names else {name: row[name] for name in names}
+    for name, decode in decoders:
+        values[name] = decode(values[name])
+    return record(**values)
 
 
 def to_row(record: Any) -> dict[str, Any]:
