@@ -134,6 +134,10 @@ class Fetching:
     def _suppressed(self) -> Suppressed:
         return suppression.suppressed(self.store)
 
+    @functools.cached_property
+    def _began(self) -> float:
+        return time.time()
+
     def _heeded(self, rows: Mapping[str, Row]) -> dict[str, Row]:
         """Rows, those that the suppression list speaks of as refused.
 
@@ -202,6 +206,7 @@ class Fetching:
             scratch=self.scratch,
             web=self.crawl.web,
             max_bytes=self.crawl.max_bytes,
+            since=self._began if self.refetch else 0.0,
             bandwidth=None
             if self.crawl.web.bandwidth is None
             else self.crawl.web.bandwidth / len(parts),

@@ -20,6 +20,7 @@ from pipeline import commits, layout
 from pipeline.commits import Content, Done
 from pipeline.phases import fetch_notes
 from pipeline.phases.fetch_notes import Notes
+from pipeline.phases.fetch_origins import Origins
 from pipeline.simple import SimpleJob
 from schemas.ids import digest_of
 from schemas.store import Store
@@ -72,6 +73,7 @@ class FetchJob(SimpleJob):
     web: Web
     max_bytes: int | None
     bandwidth: float | None = None  # this worker's share
+    since: float = 0.0  # what origins declared before is asked anew; seconds since 1970
 
     def run_part(self, part: FetchPart) -> None:
         folder = self._scratch()
@@ -119,7 +121,8 @@ class FetchJob(SimpleJob):
         folder.mkdir()
         limits = self.web.limits(self.max_bytes)
         round_, pace = self.web.round(), self.web.pace()
-        one = Round(client, queue.hosts, round_, pace, limits, folder, ended)
+        origins = Origins(store=self.store, key=self.key, since=self.since)
+        one = Round(client, queue.hosts, round_, pace, limits, folder, ended, origins)
         return await one.run(queue.rows)
 
     async def _ended(self, notes: Notes, row: Row, body: str | None) -> None:

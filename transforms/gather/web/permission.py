@@ -1,14 +1,16 @@
 """Whether a URL may be asked for: robots.txt, and the reservations that an origin declares.
 
-Each origin's files are fetched once and hold for a day; two fetches that need them at once share
-one request. robots.txt that cannot be had means not now; a missing or broken declaration of
-reservations means none. Nothing here waits: pacing is the caller's, through `get`.
+Each origin's files are fetched once and hold for a day, over rounds and runs where there is a
+memory for it; two fetches that need them at once share one request. robots.txt that cannot be had
+means not now; a missing or broken declaration of reservations means none, and one that a server
+failed to give is asked for again soon. Nothing here waits: pacing is the caller's, through `get`.
 """
 
 import asyncio
 import dataclasses
 import time
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from transforms.gather.web import optout, robots
 from transforms.gather.web.failures import FetchError
@@ -29,6 +31,14 @@ class Declared:
     until: float  # monotonic seconds
 
 
+class Memory(Protocol):
+    """Keeps what origins declare beyond one `Permission`. Called from threads."""
+
+    def recall(self, origin: str) -> Declared | None: ...
+    def keep(self, origin: str, declared: Declared) -> None: ...
+
+
+SOON = 600.0  # seconds; a later round is later enough
 NOTHING = Declared(Robots(""), b"", b"", float("inf"))
 
 
@@ -42,9 +52,11 @@ class Permission:
         *,
         obey_robots: bool = True,
         obey_reservations: bool = True,
+        memory: Memory | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`agent`: our product token, as robots.txt names it."""
+        self._memory = memory
         self._get, self._agent, self._clock = get, agent, clock
         self._obey_robots, self._obey_reservations = obey_robots, obey_reservations
         self._known: dict[str, Declared] = {}
@@ -64,7 +76,14 @@ class Permission:
 
     async def _learnt(self, origin: str) -> Declared:
         try:
-            self._known[origin] = found = await self._ask(origin)
+            found = None
+            if self._memory is not None:
+                found = await asyncio.to_thread(self._memory.recall, origin)
+            if found is None:
+                found, whole = await self._ask(origin)
+                if whole and self._memory is not None:
+                    await asyncio.to_thread(self._memory.keep, origin, found)
+            self._known[origin] = found
         finally:
             self._asking.pop(origin, None)
         return found
@@ -89,19 +108,25 @@ class Permission:
                 raise FetchError("opt_out", signal)
         return found
 
-    async def _ask(self, origin: str) -> Declared:
+    async def _ask(self, origin: str) -> tuple[Declared, bool]:
+        """What an origin declares now, and whether that is all that it does."""
         rules = Robots("")
         if self._obey_robots:
             rules = robots.of_answer(*await self._get(canonical(f"{origin}/robots.txt")))
-        reservation = ai = b""
+        reservation: bytes | None = b""
+        ai: bytes | None = b""
         # a host whose robots.txt cannot be had is left alone altogether
         if self._obey_reservations and rules.text is not None:
             reservation = await self._file(f"{origin}/.well-known/tdmrep.json")
             ai = await self._file(f"{origin}/ai.txt")
-        # an origin that cannot be had now is asked again soon; a later round is later enough
-        life = robots.LIFE if rules.text is not None else 600.0
-        return Declared(rules, reservation, ai, self._clock() + life)
+        told = rules.text is not None and reservation is not None and ai is not None
+        until = self._clock() + (robots.LIFE if told else SOON)
+        whole = told and self._obey_robots and self._obey_reservations
+        return Declared(rules, reservation or b"", ai or b"", until), whole
 
-    async def _file(self, url: str) -> bytes:
+    async def _file(self, url: str) -> bytes | None:
+        """A file; empty where there is none, None where its server failed."""
         status, body = await self._get(canonical(url))
+        if status == 0 or status == 429 or status >= 500:
+            return None
         return body if 200 <= status < 300 else b""

@@ -22,7 +22,7 @@ from transforms.gather.web.client import HEAD, MAX_REDIRECTS, Answer, Client, Kn
 from transforms.gather.web.failures import FetchError
 from transforms.gather.web.frontier import REFUSALS, Row, host_of, span_of
 from transforms.gather.web.pace import Host, PaceSettings, Turn
-from transforms.gather.web.permission import Declared, Permission
+from transforms.gather.web.permission import Declared, Memory, Permission
 from transforms.gather.web.urls import Url, of_canonical
 
 SMALL = Limits(
@@ -82,7 +82,9 @@ class Round:
         limits: Limits,
         folder: Path,
         ended: Ended,
+        memory: Memory | None = None,
     ) -> None:
+        """`memory`: of what origins declared to earlier rounds."""
         self._client, self._settings, self._limits = client, settings, limits
         self._hosts = {host: Host(pace) for host in hosts}
         self._concurrency = pace.concurrency
@@ -93,6 +95,7 @@ class Round:
             settings.agent,
             obey_robots=settings.obey_robots,
             obey_reservations=settings.obey_reservations,
+            memory=memory,
         )
         self._number = 0
         self._heeded: dict[str, Declared] = {}
