@@ -4,18 +4,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.generate.endpoint import Answers, Mock
+from tests.generate.endpoint import Answers, Mock, mocks
 
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[Answers], Mock]]:
     """Start endpoints; all are closed after the test."""
-    running: list[Mock] = []
-
-    def start(answers: Answers) -> Mock:
-        running.append(Mock(answers))
-        return running[-1]
-
-    yield start
-    for mock in running:
-        mock.close()
+    with mocks() as start:
+        yield start

@@ -1,11 +1,12 @@
 """A chat endpoint on loopback that does as a test says, and remembers what it was asked."""
 
+import contextlib
 import http.server
 import json
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 Asked = dict[str, Any]  # the JSON of a question
@@ -128,3 +129,10 @@ def data_of(question: Asked) -> str:
     """The page's text in a question, without the marks around it."""
     lines = str(question["messages"][1]["content"]).split("\n")
     return "\n".join(lines[1:-1])
+
+
+@contextlib.contextmanager
+def mocks() -> Iterator[Callable[[Answers], Mock]]:
+    """Starts endpoints; all are closed in the end."""
+    with contextlib.ExitStack() as stack:
+        yield lambda answers: stack.enter_context(contextlib.closing(Mock(answers)))

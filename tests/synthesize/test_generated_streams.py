@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from pipeline.spending import of_commits, words
 from schemas.ids import bytes_digest
 from schemas.settings import parse
 from schemas.store import Store, StoreError
-from tests.generate.endpoint import Answers, Mock, Reply, data_of, said
+from tests.generate.endpoint import Mock, Reply, data_of, said
 from tests.laws.runs import Ran
 from tests.synthesize import runs
 from trainer.__main__ import main as train
@@ -35,19 +34,6 @@ streams:
   quest: [crawl, extract, {{question: {engine}}}, chunk, speak, text_rate, {split}, interleave]
 """
 SPLIT = "{split: {train: 0.5, valid: 0.2, test: 0.3}}"
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Answers], Mock]]:
-    running: list[Mock] = []
-
-    def start(answers: Answers) -> Mock:
-        running.append(Mock(answers))
-        return running[-1]
-
-    yield start
-    for mock in running:
-        mock.close()
 
 
 def engine(mock: Mock, **more: Any) -> str:

@@ -1,7 +1,7 @@
 """Questions: what rules find, what a generator makes of them, and what is held out."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.ids import bytes_digest, digest_of
-from schemas.pages import ANSWERER, ASKER, READER, Line, Page, Script, script_id
+from schemas.pages import ANSWERER, ASKER, Line, Script
 from schemas.records import Drop
-from tests.generate.endpoint import Answers, Asked, Mock, Reply, data_of, said
-from transforms.engines.generator import EndpointSettings
+from tests.generate.endpoint import Asked, Mock, Reply, data_of, said
+from tests.synthesize.scripts import impatient, page, script, written
 from transforms.select.split import Split, split_of
-from transforms.step import Scope
 from transforms.synthesize.evaluation_rows import held_out, row, rows
 from transforms.synthesize.mining import candidates, context, definition, is_question
 from transforms.synthesize.question import Question
@@ -30,34 +29,8 @@ fear the Jacquard loom? They lost work to it. Do you want to subscribe? Click he
 rock. Basalt is a dark volcanic rock."""
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[[Answers], Mock]]:
-    running: list[Mock] = []
-
-    def start(answers: Answers) -> Mock:
-        running.append(Mock(answers))
-        return running[-1]
-
-    yield start
-    for mock in running:
-        mock.close()
-
-
-def page(text: str, language: str | None = "en") -> Page:
-    digest = bytes_digest(text.encode())
-    return Page(id=digest, root=digest, index=0, uri="file", text=text, language=language)
-
-
-def script(of: Page) -> Script:
-    lines = (Line(role=READER, text=of.text),)
-    name = script_id(of.id, "page", 0, lines)
-    return Script(id=name, page=of.id, kind="page", language=of.language, lines=lines)
-
-
 def run(step: Question, text: str, cache: Path | None = None) -> tuple[list[Script], list[Drop]]:
-    of = page(text)
-    scope = Scope(root=of, seed=1, cache=None if cache is None else str(cache))
-    found = list(step([script(of)], step.load(), scope))
+    found = list(written(step, page(text), cache))
     return (
         [one for one in found if isinstance(one, Script)],
         [one for one in found if isinstance(one, Drop)],
@@ -65,8 +38,7 @@ def run(step: Question, text: str, cache: Path | None = None) -> tuple[list[Scri
 
 
 def endpoint(mock: Mock, **more: Any) -> Question:
-    where = EndpointSettings(base_url=mock.url, tries=2, longest_wait=0.01, total_seconds=5.0)
-    return Question(engine="endpoint/small", endpoint=where, **more)
+    return Question(engine="endpoint/small", endpoint=impatient(mock), **more)
 
 
 def asks_validity(question: Asked) -> bool:

@@ -1,7 +1,7 @@
 """Rewriting: what is preserved, what is not, and pages that try to have something else written."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.ids import bytes_digest
-from schemas.pages import READER, Line, Page, Script, script_id
+from schemas.pages import READER, Line
 from schemas.records import Drop
-from tests.generate.endpoint import Answers, Mock, Reply, data_of, said
+from tests.generate.endpoint import Mock, Reply, data_of, said
+from tests.synthesize.scripts import impatient, page, script, written
 from transforms.engines.generator import EndpointSettings
-from transforms.step import Scope
 from transforms.synthesize.blocks import blocks
 from transforms.synthesize.preserved import Limits, change
 from transforms.synthesize.prompts import FOLDER, language_name, prompt, prompts_digest
@@ -34,40 +33,13 @@ SPOKEN = (
 )
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[[Answers], Mock]]:
-    running: list[Mock] = []
-
-    def start(answers: Answers) -> Mock:
-        running.append(Mock(answers))
-        return running[-1]
-
-    yield start
-    for mock in running:
-        mock.close()
-
-
-def page(text: str, language: str | None = "en") -> Page:
-    digest = bytes_digest(text.encode())
-    return Page(id=digest, root=digest, index=0, uri="file", text=text, language=language)
-
-
-def script(of: Page) -> Script:
-    lines = (Line(role=READER, text=of.text),)
-    name = script_id(of.id, "page", 0, lines)
-    return Script(id=name, page=of.id, kind="page", language=of.language, lines=lines)
-
-
 def run(step: Rewrite, text: str, cache: Path | None = None, language: str | None = "en") -> Any:
-    of = page(text, language)
-    scope = Scope(root=of, seed=1, cache=None if cache is None else str(cache))
-    (found,) = step([script(of)], step.load(), scope)
+    (found,) = written(step, page(text, language), cache)
     return found
 
 
 def endpoint(mock: Mock, **settings: Any) -> Rewrite:
-    where = EndpointSettings(base_url=mock.url, tries=2, longest_wait=0.01, total_seconds=5.0)
-    return Rewrite(engine="endpoint/small", endpoint=where, **settings)
+    return Rewrite(engine="endpoint/small", endpoint=impatient(mock), **settings)
 
 
 def faithful(question: Any, before: int) -> Reply:
