@@ -343,8 +343,7 @@ class Store:
         ordered = self.url.startswith(_ORDERED)
         with self._explained(folder):
             seen = 0
-            for batch in obstore.list(self.backend, prefix=folder, chunk_size=_LISTED):
-                found = [str(meta["path"]) for meta in batch]
+            for found in self._pages(folder):
                 yield found
                 seen += len(found)
                 if ordered and seen >= _ALONE:
@@ -354,19 +353,39 @@ class Store:
             starts = [f"{folder}/{digit}" for digit in "123456789abcdef"]
             yield from self._between(folder, [found[-1], *(s for s in starts if s > found[-1])])
 
+    def _pages(self, folder: str, after: str | None = None) -> Iterator[Sequence[str]]:
+        """Pages of names; where one's answer is lost, listing goes on behind the last name that
+        was given: what loses answers lists by name."""
+        stream: Any = None
+
+        def once() -> Any:
+            nonlocal stream
+            if stream is None:
+                stream = obstore.list(self.backend, prefix=folder, offset=after, chunk_size=_LISTED)
+            try:
+                return next(stream, None)
+            except GenericError:
+                stream = None
+                raise
+
+        while (page := until_answered(once)) is not None:
+            names = [str(meta["path"]) for meta in page]
+            after = names[-1] if names else after
+            yield names
+
     def _between(self, folder: str, starts: Sequence[str]) -> Iterator[Sequence[str]]:
         """The names after the first of `starts`, by ranges that are listed at the same time."""
         waiting: dict[Future[Any], tuple[Any, str | None]] = {}
         with ThreadPoolExecutor(len(starts), "lister") as pool:
             for low, high in itertools.pairwise([*starts, None]):
-                pages = obstore.list(self.backend, prefix=folder, offset=low, chunk_size=_LISTED)
+                pages = self._pages(folder, low)
                 waiting[pool.submit(next, pages, None)] = (pages, high)
             while waiting:
                 for done in wait(waiting, return_when=FIRST_COMPLETED).done:
                     pages, high = waiting.pop(done)
-                    batch = done.result() or []
-                    found = [str(m["path"]) for m in batch if high is None or m["path"] <= high]
-                    if found and len(found) == len(batch):
+                    page = done.result() or []
+                    found = [name for name in page if high is None or name <= high]
+                    if found and len(found) == len(page):
                         waiting[pool.submit(next, pages, None)] = (pages, high)
                     yield found
 

@@ -9,8 +9,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import obstore
 import pytest
+from obstore.exceptions import GenericError
 
 from schemas import store as store_module
 from schemas.store import Entry, Store, StoreError
@@ -341,3 +344,47 @@ def test_names_come_in_pages_and_each_once(
     assert sorted(found) == sorted(names)
     assert list(store.names("k/nothing")) == []
     assert list(Store(f"{store.url}-absent").names("k")) == []
+
+
+def test_a_listing_goes_on_behind_the_last_name_it_gave(
+    way: Cut, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers are lost between pages; every name comes once, alone and by ranges."""
+    monkeypatch.setattr("schemas.store._LISTED", 3)
+    store = Store(f"s3://{BUCKET}/{tmp_path.name}")
+    wanted = [f"f/{number:02x}" for number in range(0, 256, 7)]
+    for name in wanted:
+        store.put_if_absent(name, b"")
+    for alone in (10_000, 6):
+        monkeypatch.setattr("schemas.store._ALONE", alone)
+        found: list[str] = []
+        for page in store.names("f"):
+            found += page
+            if len(found) % 9 == 0:
+                way.cut(0.05)
+                way.lose_answers(1)
+        way.lose_answers(0)
+        assert sorted(found) == wanted
+
+
+def test_a_page_that_was_lost_is_asked_for_behind_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = Store("memory:///pages")
+    wanted = [f"f/{number:02d}" for number in range(10)]
+    for name in wanted:
+        store.put_if_absent(name, b"")
+    asked: list[str | None] = []
+
+    def breaking(*arguments: Any, offset: str | None = None, **more: Any) -> Iterator[Any]:
+        asked.append(offset)
+        for number, page in enumerate(listed(*arguments, offset=offset, **more)):
+            if number == 2 and len(asked) < 3:
+                raise GenericError("Generic S3 error: HTTP error: error sending request")
+            yield page
+
+    listed = obstore.list
+    monkeypatch.setattr("schemas.store._LISTED", 2)
+    monkeypatch.setattr(obstore, "list", breaking)
+    assert [name for page in store.names("f") for name in page] == wanted
+    assert asked == [None, "f/03", "f/07"]
