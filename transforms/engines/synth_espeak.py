@@ -244,8 +244,9 @@ def _marks(
     marks = []
     latest, stop = 0.0, 0
     for (place, at), (_, following) in itertools.pairwise([*begun, (0, seconds)]):
-        latest = start = max(at, latest)
+        latest = start = at if at > latest else latest
         while stops[stop] <= start:
             stop += 1
-        marks.append(Mark(place, start, max(start, min(following, stops[stop], seconds))))
+        end = stops[stop] if stops[stop] < following else following
+        marks.append(Mark(place, start, end if end > start else start))
     return tuple(marks)

@@ -95,7 +95,7 @@ def pcm16(wave: Wave, factor: float = 1.0, after: int = 0) -> Pcm16:
     """Samples in -1..1, times `factor`, as PCM16 with `after` frames of silence behind them."""
     scaled = wave * np.float32(factor * PEAK)
     np.rint(scaled, out=scaled)
-    if peak_of(scaled) > PEAK:
+    if peak_of(scaled) > PEAK:  # rarely: np.clip of all would take longer
         np.clip(scaled, -PEAK - 1, PEAK, out=scaled)
     out = np.zeros(len(wave) + after, np.int16)
     out[: len(wave)] = scaled

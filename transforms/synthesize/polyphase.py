@@ -11,8 +11,10 @@ Nothing is delayed: frame 0 stays frame 0.
 
 import functools
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from transforms.step import Pcm16
 from transforms.synthesize.levels import PEAK, Wave
@@ -20,33 +22,47 @@ from transforms.synthesize.levels import PEAK, Wave
 DECIBELS = 90.0  # that what lies beyond the band is pushed down by; PCM16 holds 98
 _CUTOFF, _WIDTH = 0.96, 0.15  # of the lower half rate: the filter's middle, and how fast it falls
 _GROUP = 32  # outputs of one matrix: more look at fewer shared samples, fewer leave BLAS idle
+_STACK = 10  # matrices of one call: their windows lie evenly, so each is a little too wide
 _PRODUCT = 10**6  # multiplications of one product: OpenBLAS has a faster way for small ones
 
 
 class _Filters:
-    """The matrices of one ratio."""
+    """The matrices of one ratio: `stacks` of (first input, inputs between matrices, [m, k, 32])."""
 
     def __init__(self, rate: int, wanted: int) -> None:
         common = math.gcd(rate, wanted)
         up, down = wanted // common, rate // common
         band = min(rate, wanted) / rate  # of the input's half rate
         self.half = math.ceil((DECIBELS - 8) / (2.285 * math.pi * band * _WIDTH) / 2)
-        reach = 2 * self.half + math.ceil(_GROUP * down / up) + 1  # inputs of one matrix
-        periods = math.ceil(max(reach / down, _GROUP / up))  # so that rows of inputs overlap never
+        step = _GROUP * down // up  # inputs from one matrix to the next
+        size = 2 * self.half + step + _STACK + 2
+        least = max(size / down, _GROUP / up)  # so that rows of inputs overlap never
+        periods = math.ceil(least)
+        while periods * up % _GROUP:  # no output is left over
+            periods += 1
         self.outputs, self.inputs = up * periods, down * periods
-        self.starts: list[int] = []
-        self.matrices: list[Wave] = []
+        self.stacks: list[tuple[int, int, Wave]] = []
+        for first in range(0, self.outputs, _GROUP * _STACK):
+            count = min(_STACK, (self.outputs - first) // _GROUP)
+            start = first * down // up - self.half + 1
+            matrices = np.zeros((count, size, _GROUP), np.float32)
+            for number in range(count):
+                outputs = first + number * _GROUP + np.arange(_GROUP)
+                inputs = start + number * step + np.arange(size)
+                matrices[number] = self._taps(outputs * down / up, inputs, band)
+            self.stacks.append((start, step, matrices))
+
+    def _taps(
+        self, outputs: npt.NDArray[Any], inputs: npt.NDArray[Any], band: float
+    ) -> npt.NDArray[Any]:
+        """What each input adds to each output, `[inputs, outputs]`."""
+        away = outputs[None, :] - inputs[:, None]
         beta = 0.1102 * (DECIBELS - 8.7)
-        for first in range(0, self.outputs, _GROUP):
-            at = np.arange(first, min(first + _GROUP, self.outputs)) * down / up
-            start = math.floor(at[0]) - self.half + 1
-            size = math.floor(at[-1]) + self.half + 1 - start
-            away = at[None, :] - (start + np.arange(size))[:, None]
-            window = np.i0(beta * np.sqrt(np.clip(1 - (away / self.half) ** 2, 0, None)))
-            taps = np.sinc(band * _CUTOFF * away) * np.where(np.abs(away) <= self.half, window, 0)
-            self.starts.append(start)
-            taps /= taps.sum(axis=0) * PEAK
-            self.matrices.append(np.ascontiguousarray(taps, np.float32))
+        window = np.i0(beta * np.sqrt(np.clip(1 - (away / self.half) ** 2, 0, None)))
+        window[np.abs(away) > self.half] = 0
+        taps = np.sinc(band * _CUTOFF * away) * window
+        found: npt.NDArray[Any] = taps / (taps.sum(axis=0) * PEAK)
+        return found
 
 
 @functools.lru_cache(maxsize=8)
@@ -64,22 +80,22 @@ def resampled(pcm: Pcm16, rate: int, wanted: int) -> Wave:
     filters = _filters(rate, wanted)
     length = -(-len(pcm) * wanted // rate)
     rows = -(-length // filters.outputs)
-    before = -filters.starts[0]
-    after = filters.starts[-1] + len(filters.matrices[-1])
-    padded = np.empty(before + max(len(pcm), (rows - 1) * filters.inputs + after), np.float32)
+    before = -filters.stacks[0][0]
+    start, step, matrices = filters.stacks[-1]
+    end = start + step * (len(matrices) - 1) + matrices.shape[1]
+    padded = np.empty(before + max(len(pcm), (rows - 1) * filters.inputs + end), np.float32)
     padded[:before] = 0
     padded[before : before + len(pcm)] = pcm
     padded[before + len(pcm) :] = 0
-    out = np.empty((rows, filters.outputs), np.float32)
-    strides = (filters.inputs * padded.itemsize, padded.itemsize)
+    out = np.empty((rows, filters.outputs // _GROUP, _GROUP), np.float32)
     place = 0
-    for start, matrix in zip(filters.starts, filters.matrices, strict=True):
-        size, width = matrix.shape
-        at = (before + start) * padded.itemsize
-        seen: Wave = np.ndarray((rows, size), np.float32, padded, at, strides)
-        step = _PRODUCT // matrix.size
-        for row in range(0, rows, step):
-            to = out[row : row + step, place : place + width]
-            np.matmul(seen[row : row + step], matrix, out=to)
-        place += width
+    for start, step, matrices in filters.stacks:
+        count, size, _ = matrices.shape
+        shape, strides = (count, rows, size), (4 * step, 4 * filters.inputs, 4)
+        seen: Wave = np.ndarray(shape, np.float32, padded, 4 * (before + start), strides)
+        to = out[:, place : place + count].transpose(1, 0, 2)
+        most = _PRODUCT // (size * _GROUP)
+        for row in range(0, rows, most):
+            np.matmul(seen[:, row : row + most], matrices, out=to[:, row : row + most])
+        place += count
     return out.reshape(-1)[:length]

@@ -81,11 +81,9 @@ def moved(clip: Clip, start: int) -> Clip:
 
 def _placed(words: Sequence[Timed], first: int, last: int, rate: int) -> tuple[Word, ...]:
     """Words with their times on the channel's time line and on the grid of its samples."""
-    return tuple(
-        Word(
-            text=text,
-            start=min(first + round(start * rate), last) / rate,
-            end=min(first + round(end * rate), last) / rate,
-        )
-        for text, start, end in words
-    )
+    placed = []
+    for text, begins, ends in words:
+        start, end = first + round(begins * rate), first + round(ends * rate)
+        start, end = start if start < last else last, end if end < last else last
+        placed.append(Word(text=text, start=start / rate, end=end / rate))
+    return tuple(placed)

@@ -6,6 +6,7 @@ silence, so that no join clicks. What has no sound, or far too much of it for it
 
 import dataclasses
 import functools
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -100,7 +101,7 @@ def take(
             parts.append(np.zeros(round(settings.join_pause * settings.rate), np.float32))
             at += len(parts[-1]) / settings.rate
         length = len(wave) / settings.rate
-        marks += [_moved(mark, start, at - cut, at, at + length) for mark in answer.marks]
+        marks += _moved(answer.marks, start, at - cut, at, at + length)
         _fade(wave, settings.rate)
         parts.append(wave)
         at += length
@@ -177,7 +178,11 @@ def _ramp(size: int) -> levels.Wave:
     return ramp.astype(np.float32)
 
 
-def _moved(mark: Mark, place: int, by: float, first: float, last: float) -> Mark:
-    """A mark of a piece in the text and the time of the utterance."""
-    start, end = min(max(mark.start + by, first), last), min(max(mark.end + by, first), last)
-    return Mark(mark.place + place, start, end)
+def _moved(
+    marks: Iterable[Mark], place: int, by: float, first: float, last: float
+) -> Iterator[Mark]:
+    """The marks of a piece in the text and the time of the utterance, within the piece."""
+    for at, start, end in marks:
+        start, end = start + by, end + by
+        start = first if start < first else last if start > last else start
+        yield Mark(at + place, start, last if end > last else start if end < start else end)

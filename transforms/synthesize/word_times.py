@@ -82,34 +82,35 @@ def _filled(spans: list[_Span | None], texts: list[str], seconds: float) -> tupl
     they share the time of the word before them.
     """
     words: list[Timed] = []
-    at = 0
-    while at < len(texts):
-        span = spans[at]
-        before = words[-1].end if words else 0.0
-        if span is not None:
-            start = min(max(span[0], before), seconds)
-            words.append(Timed(texts[at], start, min(max(span[1], start), seconds)))
-            at += 1
+    waiting: list[str] = []
+    before = 0.0  # what is told up to here; comparisons, as calls of min and max take longer
+    for text, span in zip(texts, spans, strict=True):
+        if span is None:
+            waiting.append(text)
             continue
-        until = at
-        while until < len(texts) and spans[until] is None:
-            until += 1
-        following = spans[until] if until < len(texts) else None
-        limit = max(before, min(following[0] if following else seconds, seconds))
-        if words and limit - before < _NO_TIME:
-            at -= 1
-            before = words.pop().start
-        words += _shared(texts[at:until], before, limit)
-        at = until
+        start, end = span
+        start = before if start < before else start
+        start = seconds if start > seconds else start
+        if waiting:
+            _share(words, waiting, before, start)
+            waiting = []
+        end = start if end < start else end
+        before = seconds if end > seconds else end
+        words.append(Timed(text, start, before))
+    if waiting:
+        _share(words, waiting, before, max(before, seconds))
     return tuple(words)
 
 
-def _shared(texts: list[str], start: float, end: float) -> list[Timed]:
-    total = sum(len(text) for text in texts)
-    words, done = [], 0
+def _share(words: list[Timed], texts: list[str], start: float, end: float) -> None:
+    """Add words that share a time; that of the last word, too, where there is none."""
+    if words and end - start < _NO_TIME:
+        last = words.pop()
+        texts, start = [last.text, *texts], last.start
+    total, done = sum(map(len, texts)), 0
+    at = start
     for text in texts:
-        first = start + (end - start) * done / total
         done += len(text)
-        last = min(start + (end - start) * done / total, end)
-        words.append(Timed(text, first, max(first, last)))
-    return words
+        until = max(at, min(start + (end - start) * done / total, end))
+        words.append(Timed(text, at, until))
+        at = until
