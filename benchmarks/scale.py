@@ -1,7 +1,7 @@
 """How cost grows: the driver with the number of parts, phases with hours of audio.
 
     python benchmarks/scale.py [--parts 1000 10000 100000 1000000] [--stages ledger funnel ...]
-        [--written 1000 10000] [--objects 3000] [--hours 0.1 0.3 1] [--plot FILE]
+        [--written 1000 10000] [--census 100000] [--objects 3000] [--hours 0.1 0.3 1] [--plot FILE]
 
 Driver: rows of commits of so many parts, one record each, are made as a finished phase leaves them
 after compaction: a listing of names, and manifests with sums. Then what a run does with them, each
@@ -14,7 +14,8 @@ in the count (1: linear, 0: constant):
 - `fresh`: cut members of which none is done into parts, and write these for another engine.
 
 `--written`: so many commits are really written, one file each, and then read for the first time,
-with sums, into manifests. `--objects`: so many names are listed on a server that speaks S3.
+with sums, into manifests. `--census`: what a run knows of so many recordings of DATA, which is what
+it does hold in memory. `--objects`: so many names are listed on a server that speaks S3.
 
 Phases: recordings of a minute of made speech go through the recipe of tests/laws with a recognizer
 that sleeps a known time for each recording, on one worker. Told are seconds per hour of audio for
@@ -48,13 +49,15 @@ from pipeline.commits import Content, Done, Tally, ledger
 from pipeline.folding import folded
 from pipeline.manifests import ROWS_PER_MANIFEST, SCHEMA
 from pipeline.parts import Member, Parts, plan
+from pipeline.phases.gather import census
 from pipeline.phases.hear import HearJob
 from pipeline.runners import dealt
 from pipeline.spilling import Buckets, texts_of
 from pipeline.sums import Sums, Taken, exact
-from schemas.records import Drop, Recording, Segment
+from schemas.records import Drop, Recording, Segment, Source, source_id
 from schemas.store import Store
 from schemas.tables import arrow_schema
+from transforms.gather.found import Found
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 NAMES_PER_PAGE = 1000
@@ -178,7 +181,20 @@ def stage_written(folder: str, count: int) -> None:
     assert len(known.done) == count
 
 
+def stage_census(folder: str, count: int) -> None:
+    """What a run knows of DATA: as many files in folders, each a recording."""
+    pairs = []
+    for number in range(count):
+        uri = f"folder/{number % 100}/file-{number}.wav"
+        name = recording_of(number)
+        recording = Recording(id=name, uri=uri, size=1_000_000, seconds=600.0)
+        found = Found(source=Source(id=source_id(uri), uri=uri), path=f"/data/{uri}")
+        pairs.append((found, recording))
+    assert len(census(pairs).recordings) == count
+
+
 STAGES = {
+    "census": stage_census,
     "ledger": stage_ledger,
     "funnel": stage_funnel,
     "resumed": stage_resumed,
@@ -327,9 +343,10 @@ def plot(path: str, rows: list[dict[str, float]], stages: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--parts", type=int, nargs="*", default=[1_000, 10_000, 100_000, 1_000_000])
-    made = [stage for stage in STAGES if stage != "written"]
+    made = ["ledger", "funnel", "resumed", "fresh"]
     parser.add_argument("--stages", nargs="*", choices=made, default=made)
     parser.add_argument("--written", type=int, nargs="*", default=[])
+    parser.add_argument("--census", type=int, nargs="*", default=[])
     parser.add_argument("--objects", type=int)
     parser.add_argument("--hours", type=float, nargs="*", default=[0.1, 0.3, 1.0])
     parser.add_argument("--plot")
@@ -344,6 +361,8 @@ def main() -> None:
     rows = measure_driver(chosen.parts, chosen.stages, write_manifests)
     if chosen.written:
         measure_driver(chosen.written, ["written"], write_commits)
+    if chosen.census:
+        measure_driver(chosen.census, ["census"], lambda folder, count: None)
     if chosen.objects:
         measure_listing(chosen.objects)
     if chosen.plot:
