@@ -13,7 +13,7 @@ import pytest
 
 from pipeline import layout, locks
 from pipeline.locks import Holder, PhaseBusyError, held_by, phase_lock, process_birth
-from schemas.store import Store
+from schemas.store import Store, StoreError
 
 FOLDER = layout.locks_folder("hear", "k")
 
@@ -98,7 +98,18 @@ def test_another_host_is_judged_by_its_heartbeat(store: Store) -> None:
     assert held_by(store, "hear", "k") is not None
 
 
-def test_a_holder_beats(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("failing", [0, 3])
+def test_a_holder_beats(store: Store, monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
+    """On after a place that did not answer, too."""
+    replace, left = Store.replace, [failing]
+
+    def replaced(self: Store, name: str, data: bytes) -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise StoreError("no answer")
+        replace(self, name, data)
+
+    monkeypatch.setattr(Store, "replace", replaced)
     monkeypatch.setattr(locks, "HEARTBEAT_SECONDS", 0.02)
     with phase_lock(store, "hear", "k", "mine"):
         until = time.monotonic() + 10
