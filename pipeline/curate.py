@@ -63,7 +63,7 @@ from pipeline.work import ConservationError
 from schemas.ids import digest_of
 from schemas.manifest import ShardEntry
 from schemas.records import Drop, Recording, Source
-from schemas.store import Store
+from schemas.store import Store, StoreError
 from transforms.gather.found import DataError, Found, shown
 from transforms.gather.listing import find, not_only_drops
 from transforms.gather.web.data import recognise
@@ -161,6 +161,7 @@ class Curator:
     def curate(self) -> RunResult:
         """Run all phases. Raises `RunFailedError`, `PhaseBusyError`, `DataError`, `StoreError`."""
         hub_models.prepare(self.recipe, self._tell)
+        _make(self.options.scratch)
         with self._workers:
             streams = tuple(self._stream(name) for name in self.recipe.streams)
             compose_key, shards = self._compose(streams)
@@ -547,6 +548,17 @@ def target_of(options: Options, members: Sequence[Member]) -> float:
         return options.part_seconds
     workers = options.workers or len(os.sched_getaffinity(0))
     return part_target(sum(member.seconds for member in members), workers)
+
+
+def _make(scratch: str | None) -> None:
+    """The folder of --scratch, where there is none. Raises `StoreError`."""
+    if scratch is None:
+        return
+    try:
+        os.makedirs(scratch, exist_ok=True)
+    except OSError as error:
+        why = f"cannot make {scratch} ({error.strerror})"
+        raise StoreError(f"{why}: name another folder by --scratch") from error
 
 
 def refuse_nested(options: Options) -> None:

@@ -13,6 +13,7 @@ It runs everything in this process, as one of several workers that are dealt par
 
 import contextlib
 import functools
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -137,6 +138,8 @@ def _to_begin(job: Job | SimpleJob, element: Any, remote: bool) -> Any:
     that is of another device class, and work for a run that must stop."""
     if not remote:
         return element
+    if job.scratch is not None:
+        os.makedirs(job.scratch, exist_ok=True)  # every machine has its own
     device.require(job.device)
     device.require_pinned()
     reported.stop_if_reported(job)

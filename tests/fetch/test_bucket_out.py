@@ -15,7 +15,7 @@ from pipeline.curate import Options
 from pipeline.recipe import resolve
 from pipeline.scan import scan_data
 from schemas.settings import parse
-from schemas.store import Store
+from schemas.store import Store, StoreError
 from tests.extract import test_extract_run
 from tests.fetch.site import allowed, asked_for, site
 from tests.fetch.test_archives import KEPT, REASONS, told, warc
@@ -123,6 +123,7 @@ def test_archives_that_a_packed_list_names_give_the_same_bytes(
     bucket: str, warc: bytes, tmp_path: Path
 ) -> None:
     """Of pages and recordings: what a record is, is asked of its bytes."""
+    (tmp_path / "made.warc").touch()
     test_extract_run.warc(tmp_path / "pages.warc.gz")
     both = warc + (tmp_path / "pages.warc.gz").read_bytes()
     with site() as server:
@@ -131,7 +132,11 @@ def test_archives_that_a_packed_list_names_give_the_same_bytes(
         data = f"{server.url}/a/all.paths.gz"
         recipe = resolve(parse(BOTH, "both.yaml"), allowed(server))
         here = curate(data, tmp_path / "out", recipe=recipe)
-        there = curate(data, f"{bucket}/archives", recipe=recipe)
+        scratch = tmp_path / "made" / "where" / "needed"
+        there = curate(data, f"{bucket}/archives", recipe=recipe, scratch=str(scratch))
+        assert list(scratch.iterdir()) == []
+        with pytest.raises(StoreError, match=r"cannot make .*/made.warc/x \(Not a dir"):
+            curate(data, f"{bucket}/archives", recipe=recipe, scratch=f"{tmp_path}/made.warc/x")
     assert set(KEPT) < {s.uri for s in there.result.streams[0].census.sources}
     same(there, here)
 
