@@ -26,8 +26,10 @@ from pipeline.report.content import (
     Limits,
     Threshold,
 )
+from pipeline.report.shown_drops import ShownDrops
 from schemas.records import AudioRef, Clip, Drop
 from schemas.store import Store
+from schemas.tables import from_table
 from transforms import flac
 from transforms.select.filter import Filter
 
@@ -144,26 +146,18 @@ class ClipCards:
             (self.stream.annotated, sorted(self.stream.census.tasks)),
             (self.stream.arranged, sorted(self.stream.census.tasks)),
         )
-        found: dict[tuple[str, str], dict[str, Drop]] = {}
-        previews: dict[str, AudioRef] = {}
+        chosen = ShownDrops(seed, self.limits.dropped_per_reason)
         for known, ids in roots:
-            for name, mine in sorted(known.commits_of(ids).items()):
-                for drop in commits.records(self.store, name, "drop", Drop):
-                    if drop.root in mine:
-                        reason = (drop.step, drop.reason)
-                        found.setdefault(reason, {})[commits.drop_key(drop)] = drop
-                for one in commits.records(self.store, name, "preview", Preview):
-                    previews[one.drop] = one.audio
+            for name, mine in known.by_commit(ids):
+                told = commits.columns(self.store, name, {"drop": None, "preview": None})
+                heard = from_table(told["preview"], Preview)
+                audio = {one.drop: one.audio for one in heard}
+                left = told["drop"].filter(pc.is_in(told["drop"]["root"], pa.array(mine)))
+                for drop in from_table(left, Drop):
+                    chosen.add(drop, audio.get(commits.drop_key(drop)))
         for drop in self.stream.census.drops:
-            found.setdefault((drop.step, drop.reason), {})[commits.drop_key(drop)] = drop
-        cards = []
-        for (step, reason), drops in sorted(found.items()):
-            audible = [key for key in drops if key in previews]
-            label, most = f"{step}:{reason}", self.limits.dropped_per_reason
-            picked = preview.pick(seed, label, audible, most)
-            picked += preview.pick(seed, label, drops.keys() - set(audible), most - len(picked))
-            cards += [self._dropped(drops[key], previews.get(key)) for key in picked]
-        return cards
+            chosen.add(drop)
+        return [self._dropped(drop, audio) for drop, audio in chosen.shown()]
 
     def _dropped(self, drop: Drop, heard: AudioRef | None) -> DroppedCard:
         audio, held, rate = None, 0.0, 0

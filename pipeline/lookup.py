@@ -117,7 +117,7 @@ def _ids(view: View) -> Iterator[tuple[str, pa.Array, str]]:
 def _rows(
     view: View, known: Ledger, roots: Sequence[str], kind: str, parent: str, what: str
 ) -> Iterator[tuple[str, pa.Array, str]]:
-    for name, ids in sorted(known.commits_of(roots).items()):
+    for name, ids in known.by_commit(roots):
         rows = commits.column(view.store, name, kind, ["id", parent])
         mine = rows.filter(pc.is_in(rows[parent], _array(sorted(ids))))
         yield what, mine["id"].combine_chunks(), ""

@@ -179,7 +179,7 @@ def _left(
     """What a phase before select dropped."""
     found = [
         drops.filter(pc.is_in(drops["root"], pa.array(sorted(ids), pa.string())))
-        for name, ids in sorted(known.commits_of(roots).items())
+        for name, ids in known.by_commit(roots)
         if (drops := commits.column(store, name, "drop", _DROP)).num_rows
     ]
     if not found:
@@ -298,7 +298,7 @@ def _composed(store: Store, stream: StreamResult, block: Any, judged: pa.Table) 
     roots = [task.task for task in block.tasks]
     found = [
         drops.filter(pc.is_in(drops["root"], pa.array(sorted(ids), pa.string())))
-        for name, ids in sorted(stream.arranged.commits_of(roots).items())
+        for name, ids in stream.arranged.by_commit(roots)
         if (drops := commits.column(store, name, "drop", _DROP)).num_rows
     ]
     drops = pa.concat_tables(found) if found else None
