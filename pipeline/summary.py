@@ -98,6 +98,7 @@ def summarize(
     for stream in result.streams:
         verdicts = read_verdicts(store, stream.select_key, [b.id for b in stream.blocks])
         picked = pick(result.recipe.seed, verdicts, limits)
+        gathered.rows = {}  # of this stream: another's clips lie in other commits
         _gather(store, stream, verdicts, picked, gathered)
         show = ClipCards(store, stream, gathered.rows, limits)
         if stream.before is not None:
