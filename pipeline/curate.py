@@ -330,6 +330,7 @@ class Curator:
     def _found(self, line: StreamOutline) -> list[Found]:
         """The items of DATA: files that are there, or that were fetched first."""
         if names_objects(self.options.data):
+            self._tell("data", {"kind": "objects"})
             found = found_in_objects(
                 self.options.data,
                 line.crawl,
@@ -340,6 +341,7 @@ class Curator:
             )
             return list(not_only_drops(self.options.data, iter(found)))
         if names_dataset(self.options.data, self.options.kind):
+            self._tell("data", {"kind": "dataset"})
             found = found_in_dataset(
                 self.options.data,
                 line.crawl,
@@ -365,6 +367,7 @@ class Curator:
             asked=self._asked,
         )
         if data.archived:
+            fetching.taken_for(str(data.kind))
             found = found_in_archives(
                 data,
                 fetching,

@@ -82,6 +82,10 @@ class Fetching:
         state = self._fetched({row_id(url): new(url, kind) for url, kind in urls})
         return {row.url: row for row in state.values()}
 
+    def taken_for(self, kind: str) -> None:
+        """Say what DATA is."""
+        self.observe("data", {"kind": kind})
+
     def spans(self, urls: Sequence[tuple[Url, Span | None]]) -> list[Row]:
         """Fetch URLs, or stretches of them; the row of each, where it moved to if it did."""
         wanted = {row_id(url, span): new(url, "any", span=span) for url, span in urls}
@@ -296,9 +300,11 @@ def each_found(data: WebData, fetching: Fetching) -> Iterator[Found]:
 
 def _offers(data: WebData, fetching: Fetching) -> Iterable[Offer]:
     if data.table:
+        fetching.taken_for("table")
         return table_offers(data.path, fetching.crawl.ignore_columns)
     if data.url is None:
         assert data.document is not None
+        fetching.taken_for(data.document)
         return _opened(data.document, data.path, "", data.name, fetching)
     row = _last(fetching.rows([(data.url, "any")]), data.url)
     if not row.sha256:
@@ -314,7 +320,9 @@ def _offers(data: WebData, fetching: Fetching) -> Iterable[Offer]:
     base = row.final_url or row.url
     kind = data.document or kind_of(head, row.content_type, base)
     if kind is None or (data.kind is None and begins_like_audio(head[:16])):
+        fetching.taken_for("audio")
         return [Offer(provenance=data.name, url=data.url)]
+    fetching.taken_for(kind)
     return _opened(kind, path, base, data.name, fetching)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Self, TextIO
 from pipeline import layout
 from pipeline.run_log import RunLog
 from schemas.store import Store
+from transforms.gather.web.data import NOUNS
 
 PLAIN_SECONDS = 15.0  # between plain lines
 LIVE_SECONDS = 0.2
@@ -49,7 +50,7 @@ class Progress:
         self._name = layout.log_name(run)
         self._kept = RunLog(store, self._name, clock)
         self._log_failed = False
-        self._phase = ""
+        self._phase = self._data = ""
         self._planned = self._done = 0.0
         self._parts = self._finished = 0
         self._began = self._shown = self._start = clock()
@@ -79,6 +80,9 @@ class Progress:
             self._began = self._shown = self._clock()
             if not self._parts:
                 self.say(f"{self._phase:<9} done before")
+        elif kind == "data" and value["kind"] != self._data:  # each stream of a recipe tells it
+            self._data = value["kind"]
+            self.say(f"data      taken for {NOUNS[self._data]}")
         elif kind == "fetch":
             self.say(f"models    fetching {value['model']} from the hub, once")
         elif kind == "committed":

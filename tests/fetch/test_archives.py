@@ -72,6 +72,7 @@ def test_every_record_of_a_warc_is_accounted_for(warc: bytes, tmp_path: Path) ->
     path.write_bytes(warc)
     ran = curate(path, tmp_path / "out")
     assert told(ran) == (KEPT, REASONS)
+    assert ("data", {"kind": "warc"}) in ran.events
     again = curate(path, tmp_path / "out")
     assert "unpack" in ran.phases() and "unpack" not in again.phases()
     # the reserved one was not stored

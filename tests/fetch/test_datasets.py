@@ -113,6 +113,7 @@ def test_a_saved_set_gives_what_its_files_give_and_its_text_is_given(tmp_path: P
     a, b = ran.result.streams[0], other.result.streams[0]
     assert a.heard.done.keys() == b.heard.done.keys()
     assert a.annotated.done.keys() == b.annotated.done.keys()
+    assert ("data", {"kind": "dataset"}) in ran.events
     (event,) = [value for kind, value in ran.events if kind == "dataset"]
     assert event["ignored"] == ["pages"]
     assert event["columns"] == {"audio": "audio", "text": "text", "speaker": "speaker"}

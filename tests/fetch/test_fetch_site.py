@@ -15,7 +15,16 @@ from pipeline.recipe import load_recipe
 from pipeline.scan import scan_data
 from schemas.store import Store
 from tests.fetch.site import allowed, asked_for, site
-from tests.laws.runs import RECIPE, ROOT, command, curate, environment, run_command, shard_digests
+from tests.laws.runs import (
+    RECIPE,
+    ROOT,
+    Ran,
+    command,
+    curate,
+    environment,
+    run_command,
+    shard_digests,
+)
 from transforms.gather.crawl import Crawl
 from transforms.gather.found import DataError
 from transforms.gather.web.frontier import new
@@ -27,9 +36,14 @@ EXPECTED = (
 )
 
 
+def taken_for(ran: Ran) -> list[str]:
+    return [value["kind"] for kind, value in ran.events if kind == "data"]
+
+
 def test_a_feed_becomes_shards_and_every_entry_is_accounted_for(tmp_path: Path) -> None:
     with site() as server:
         ran = curate(f"{server.url}/feed.xml", tmp_path / "out", allowed(server))
+        assert taken_for(ran) == ["feed"]
         (stream,) = ran.result.streams
         dropped = {
             source.provenance: drop
@@ -113,6 +127,7 @@ def test_a_local_file_that_names_urls_is_data(form: str, tmp_path: Path) -> None
         (stream,) = ran.result.streams
         (source,) = stream.census.sources
         assert (source.uri, source.provenance.partition(":")[0]) == (talk, form)
+        assert taken_for(ran) == [form.partition(".")[0]]
         if form == "table.csv":
             assert (source.text, source.licence) == ("given words", "mine")
         if form == "table.jsonl":

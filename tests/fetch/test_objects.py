@@ -66,6 +66,7 @@ def became(ran: Ran) -> dict[str, str]:
 
 def test_objects_below_a_prefix_are_data_and_are_read_once(bucket: Bucket, tmp_path: Path) -> None:
     ran = curate("s3://bucket/talks", tmp_path / "out")
+    assert ("data", {"kind": "objects"}) in ran.events
     assert became(ran) == {
         "s3://bucket/talks/monologue.opus": "",
         "s3://bucket/talks/podcast.mp3": "",

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.progress import Progress, duration
 from schemas.store import Store, StoreError
+from transforms.gather.web.data import ALL_KINDS, NOUNS
 
 
 class Terminal(io.StringIO):
@@ -88,6 +89,19 @@ def test_what_is_done_before_and_who_died(tmp_path: Path) -> None:
         progress("died", {"how": "signal SIGABRT", "left": 2})
     assert "gather    done before" in said.getvalue()
     assert "hear: a worker died (signal SIGABRT)" in said.getvalue()
+
+
+@pytest.mark.parametrize("kind", NOUNS)
+def test_what_data_is_taken_for_is_said_once(kind: str, tmp_path: Path) -> None:
+    said = io.StringIO()
+    with Progress(Store(tmp_path), "run", said) as progress:
+        progress("data", {"kind": kind})
+        progress("data", {"kind": kind})  # by the next stream
+    assert said.getvalue() == f"data      taken for {NOUNS[kind]}\n"
+
+
+def test_every_kind_has_a_noun() -> None:
+    assert set(NOUNS) >= set(ALL_KINDS) - {"files"}
 
 
 def test_the_log_is_json_lines(tmp_path: Path) -> None:

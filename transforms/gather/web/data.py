@@ -41,6 +41,20 @@ _ARCHIVES: dict[ArchiveKind, tuple[str, ...]] = {
     "warcs": LISTS,
     "cdx": CDX,
 }
+NOUNS = {
+    "audio": "audio",
+    "table": "a table of URLs",
+    "feed": "a feed",
+    "sitemap": "a sitemap",
+    "page": "a page",
+    "urls": "a list of URLs",
+    "warc": "an archive of the web",
+    "warcs": "a list of archives",
+    "cdx": "an index of archives",
+    "dataset": "a data set",
+    "objects": "objects of a store",
+}
+"""What DATA was taken for, to people."""
 ALL_KINDS = ("files", "table", "dataset", *KINDS, *_ARCHIVES)
 
 
