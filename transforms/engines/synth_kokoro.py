@@ -19,7 +19,6 @@ from transforms.engines.models import ModelError, files_digest
 from transforms.engines.synth_contract import (
     Answer,
     Manner,
-    Single,
     Sound,
     SynthSettings,
     Unspoken,
@@ -29,6 +28,7 @@ from transforms.engines.synth_contract import (
 from transforms.engines.synth_espeak import Espeak
 from transforms.engines.synth_network import Network
 from transforms.engines.synth_phonemes import Phonemizer
+from transforms.engines.synth_stored import Stored
 
 _RATE = 24_000
 _LONGEST = 510  # phonemes in one call
@@ -102,30 +102,19 @@ def _styles(folder: Path) -> dict[str, npt.NDArray[np.float32]]:
         raise _wrong(folder, f"has broken voices: {error}") from error
 
 
-class Kokoro(Single):
+class Kokoro(Stored):
     """The engine `kokoro`."""
 
-    deterministic = True
-    gives_times = False
-    changes_pitch = False
+    family = "kokoro"
 
     def __init__(self, variant: str = "", settings: SynthSettings | None = None) -> None:
-        self.check_variant(variant)
-        self.name = f"kokoro/{variant}"
-        self.settings = settings or SynthSettings()
-        self._folder = Path(variant).expanduser()
-        self._voices = self.listed(variant, self.settings)
-        self._styles = _styles(self._folder)
-        self._vocabulary = _vocabulary(self._folder)
-        self._network = Network("kokoro", _files(self._folder)[0])
+        super().__init__(variant, settings)
+        self._styles = _styles(self._place)
+        self._vocabulary = _vocabulary(self._place)
+        self._network = Network("kokoro", _files(self._place)[0])
         self._tokens = "input_ids" if "input_ids" in self._network.inputs else "tokens"
         self._network.need(self._tokens, "style", "speed")
         self._phonemizer = Phonemizer(self.settings)
-
-    @classmethod
-    def check_variant(cls, variant: str) -> None:
-        if not variant:
-            raise ValueError("engine kokoro needs a folder: kokoro/PATH")
 
     @classmethod
     def fingerprint(cls, variant: str, settings: SynthSettings) -> dict[str, str]:
@@ -152,9 +141,6 @@ class Kokoro(Single):
     @property
     def rate(self) -> int:
         return _RATE
-
-    def voices(self) -> tuple[Voice, ...]:
-        return self._voices
 
     def close(self) -> None:
         self._phonemizer.close()

@@ -19,12 +19,12 @@ from transforms.engines.models import ModelError, files_digest
 from transforms.engines.synth_contract import (
     Answer,
     Manner,
-    Single,
     Sound,
     SynthSettings,
     Unspoken,
     Voice,
 )
+from transforms.engines.synth_stored import Stored
 from transforms.engines.synth_wav import from_float
 
 _FILES = ("config.json", "checkpoint.pth")
@@ -65,20 +65,14 @@ def _speakers(folder: Path) -> dict[str, int]:
     return {str(name): int(at) for name, at in _config(folder)["data"]["spk2id"].items()}
 
 
-class Melo(Single):
+class Melo(Stored):
     """The engine `melo`."""
 
-    deterministic = True
-    gives_times = False
-    changes_pitch = False
+    family = "melo"
 
     def __init__(self, variant: str = "", settings: SynthSettings | None = None) -> None:
-        self.check_variant(variant)
-        self.name = f"melo/{variant}"
-        self.settings = settings or SynthSettings()
-        self._folder = Path(variant).expanduser()
-        self._speakers = _speakers(self._folder)
-        self._voices = self.listed(variant, self.settings)
+        super().__init__(variant, settings)
+        self._speakers = _speakers(self._place)
         _package()
         from melo.api import TTS
 
@@ -87,19 +81,14 @@ class Melo(Single):
                 language=next(iter(self._speakers)).replace("_", "-").split("-")[0],
                 device="cpu",
                 use_hf=True,
-                config_path=str(self._folder / _FILES[0]),
-                ckpt_path=str(self._folder / _FILES[1]),
+                config_path=str(self._place / _FILES[0]),
+                ckpt_path=str(self._place / _FILES[1]),
             )
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise ModelError(
-                "melo", f"the folder {self._folder} cannot be loaded: {error}"
+                "melo", f"the folder {self._place} cannot be loaded: {error}"
             ) from error
         self._seed = 0
-
-    @classmethod
-    def check_variant(cls, variant: str) -> None:
-        if not variant:
-            raise ValueError("engine melo needs a folder: melo/PATH")
 
     @classmethod
     def fingerprint(cls, variant: str, settings: SynthSettings) -> dict[str, str]:
@@ -121,10 +110,7 @@ class Melo(Single):
 
     @property
     def rate(self) -> int:
-        return int(_config(self._folder)["data"]["sampling_rate"])
-
-    def voices(self) -> tuple[Voice, ...]:
-        return self._voices
+        return int(_config(self._place)["data"]["sampling_rate"])
 
     def begin(self, seed: int) -> "Melo":
         self._seed = seed

@@ -18,7 +18,6 @@ from transforms.engines.models import ModelError, files_digest
 from transforms.engines.synth_contract import (
     Answer,
     Manner,
-    Single,
     Sound,
     SynthSettings,
     Unspoken,
@@ -28,6 +27,7 @@ from transforms.engines.synth_contract import (
 from transforms.engines.synth_espeak import Espeak
 from transforms.engines.synth_network import Network
 from transforms.engines.synth_phonemes import Phonemizer
+from transforms.engines.synth_stored import Stored
 
 _PAD, _BEGIN, _END = "_", "^", "$"
 
@@ -59,23 +59,18 @@ def _accent(config: dict[str, Any]) -> str:
     return str(code).replace("_", "-").lower()
 
 
-class Piper(Single):
+class Piper(Stored):
     """The engine `piper`."""
 
-    gives_times = False
-    changes_pitch = False
+    family = "piper"
 
     def __init__(self, variant: str = "", settings: SynthSettings | None = None) -> None:
-        self.check_variant(variant)
-        self.name = f"piper/{variant}"
-        self.settings = settings or SynthSettings()
+        super().__init__(variant, settings)
         self.deterministic = self.settings.noise == 0
-        path = Path(variant).expanduser()
-        self._config = _config(path)
-        self._voices = self.listed(variant, self.settings)
-        self._network = Network("piper", path)
+        self._config = _config(self._place)
+        self._network = Network("piper", self._place)
         self._network.need("input", "input_lengths", "scales")
-        self._speakers = _speakers(path, self._config)
+        self._speakers = _speakers(self._place, self._config)
         if len(self._speakers) > 1:
             self._network.need("sid")
         self._phonemizer: Phonemizer | None = None
@@ -114,9 +109,6 @@ class Piper(Single):
     @property
     def rate(self) -> int:
         return int(self._config["audio"]["sample_rate"])
-
-    def voices(self) -> tuple[Voice, ...]:
-        return self._voices
 
     def close(self) -> None:
         if self._phonemizer is not None:
