@@ -42,7 +42,9 @@ _RETRIES: Any = {
     "retry_timeout": _PATIENCE,
     "backoff": {"init_backoff": _FIRST_PAUSE, "max_backoff": _LONGEST_PAUSE, "base": 3},
 }
-_ANSWER_LOST = re.compile(r"HTTP error:|request or response body error|Server returned .* 5\d\d")
+_ANSWER_LOST = re.compile(
+    r"HTTP error:|Error getting .* response body|Got invalid .* response|Server returned .* 5\d\d"
+)
 _ORDERED = ("gs://", "s3://")  # list by name, from any name on
 _LISTED, _ALONE = 1000, 10_000  # names: of a page; by one request after the other, before many
 _MARK = "attempt"  # the metadata key of a writer's mark
