@@ -53,6 +53,11 @@ def batches(items: Iterable[T], size: int | None = None) -> Iterator[list[T]]:
         yield batch
 
 
+def spans(count: int) -> Iterator[slice]:
+    """Rows some at a time."""
+    return (slice(at, at + 16 * AT_ONCE) for at in range(0, count, 16 * AT_ONCE))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Accounts:
     """The columns, sorted by id; `commit` says which of `files`, which are sorted too."""
@@ -114,6 +119,15 @@ class Accounts:
             found.append(at[at >= 0].astype(np.int32))
             self.release()
         return np.concatenate(found)
+
+    def flags(self, ids: Iterable[str]) -> npt.NDArray[np.bool_]:
+        """Of every row, whether it is one of some ids'."""
+        found = np.zeros(len(self.ids), np.bool_)
+        for batch in batches(ids):
+            at = self.places(batch)
+            found[at[at >= 0]] = True
+            self.release()
+        return found
 
     def grouped(self, rows: npt.NDArray[np.int32]) -> Iterator[tuple[str, list[str]]]:
         """The commits of some rows, by name, with the ids of those rows."""

@@ -5,7 +5,9 @@ asked for and no other commit accounts for it; else the commits are read one by 
 the records that are asked for added up. Both come to the same, to the bit (`pipeline/sums.py`).
 """
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +16,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import commits
-from pipeline.accounts import Accounts, batches, places
+from pipeline.accounts import Accounts, batches, places, spans
 from pipeline.commits import Ledger
-from pipeline.manifests import manifest_rows, manifests, sums_in
-from pipeline.spilling import keys_of
+from pipeline.manifests import manifests, sums_in
+from pipeline.spilling import Buckets, Column, Columns, Texts, bucket_ends, keys_of, texts_of
 from pipeline.sums import DROP, TALLY, Sums
 from schemas.store import Store
 
@@ -29,8 +31,7 @@ def folded(store: Store, known: Ledger, roots: Iterable[str]) -> Sums:
         groups = known.by_commit(roots)
     else:
         accounts = known.accounts
-        asked = np.zeros(len(accounts.ids), np.bool_)
-        asked[accounts.rows(roots)] = True
+        asked = accounts.flags(roots)
         told = _from_manifests(store, accounts, asked, total)
         left = np.flatnonzero(asked & ~told[accounts.commit]).astype(np.int32)
         groups = accounts.grouped(left)
@@ -48,34 +49,58 @@ def folded(store: Store, known: Ledger, roots: Iterable[str]) -> Sums:
 def _from_manifests(
     store: Store, accounts: Accounts, asked: npt.NDArray[np.bool_], total: Sums
 ) -> npt.NDArray[np.bool_]:
-    """Add what manifests tell; which commits that accounts for."""
+    """Add what manifests tell; which commits that accounts for.
+
+    A manifest counts where as many records of each of its commits are asked for, and are that
+    commit's, as it tells of; then these are the same. Of two that tell of one commit, one counts.
+    """
     told = np.zeros(len(accounts.files), np.bool_)
-    keys = keys_of(accounts.files)
+    if not len(told):
+        return told
+    wanted = np.zeros(len(told), np.int32)
+    for rows in spans(len(asked)):
+        np.add.at(wanted, accounts.commit[rows][asked[rows]], 1)
     phase, key, _ = accounts.folder.split("/")
+    sums: list[dict[str, Any] | None] = []
+    named = Buckets()
     for _, file in manifests(store, phase, key):
-        sums = sums_in(file)
-        found = None if sums is None else _wholly(file, accounts, keys, asked)
-        if sums is not None and found is not None and not told[found].any():
-            total.add(Sums.read(sums))
-            told[found] = True
+        names, counts = _commits_in(file, len(accounts.folder) + 1)
+        named.add(names, np.full(len(names), len(sums), np.int32), counts)
+        sums.append(sums_in(file))
+    counted = np.array([one is not None for one in sums], np.bool_)
+    commits_of, manifest_of = Column(np.int32), Column(np.int32)
+    for low, high, bucket in _with_files(named, accounts):
+        files = accounts.files[low:high]
+        texts, manifest, counts = bucket
+        at = places(files, keys_of(files), texts)
+        numbers = np.where(at >= 0, at + low, 0)
+        wrong = (at < 0) | (wanted[numbers] != counts)
+        order = np.lexsort((manifest, numbers))
+        again = numbers[order][1:] == numbers[order][:-1]
+        wrong[order[1:][again & (at[order][1:] >= 0)]] = True
+        counted[manifest[wrong]] = False
+        commits_of.add(numbers[~wrong])
+        manifest_of.add(manifest[~wrong])
         accounts.release()
+    commit, manifest = commits_of.values(), manifest_of.values()
+    for rows in spans(len(commit)):
+        told[commit[rows][counted[manifest[rows]]]] = True
+    for one in itertools.compress(sums, counted):
+        total.add(Sums.read(one or {}))
     return told
 
 
-def _wholly(
-    file: pq.ParquetFile,
-    accounts: Accounts,
-    keys: npt.NDArray[np.uint64],
-    asked: npt.NDArray[np.bool_],
-) -> npt.NDArray[np.intp] | None:
-    """The commits of a manifest where all of its rows count and are asked for; else None."""
-    found = []
-    for batch in file.iter_batches(1 << 16, use_threads=False):
-        names, ids, _, _ = manifest_rows(batch, len(accounts.folder) + 1)
-        commit = places(accounts.files, keys, names)
-        row = places(accounts.ids, accounts.keys, ids)
-        known = (commit >= 0) & (row >= 0)
-        if not known.all() or not (asked[row] & (accounts.commit[row] == commit)).all():
-            return None
-        found.append(commit)
-    return np.unique(np.concatenate(found)) if found else np.zeros(0, np.intp)
+def _commits_in(file: pq.ParquetFile, start: int) -> tuple[Texts, npt.NDArray[np.int32]]:
+    """The commits that a manifest tells of, and of how many records of each."""
+    names = [batch["commit"] for batch in file.iter_batches(1 << 16, None, ["commit"], False)]
+    found = pa.chunked_array(names, pa.string()).value_counts()
+    texts = pc.utf8_slice_codeunits(found.field("values"), start)
+    return texts_of(texts), found.field("counts").to_numpy().astype(np.int32)
+
+
+def _with_files(named: Buckets, accounts: Accounts) -> Iterator[tuple[int, int, Columns]]:
+    """Each bucket with the range of the accounts' commits that its names may be of."""
+    ends = bucket_ends(accounts.files) if named.spilled else [len(accounts.files)]
+    for low, high, bucket in zip([0, *ends[:-1]], ends, named.each(), strict=True):
+        if bucket:
+            yield low, high, bucket

@@ -45,9 +45,8 @@ def keys_of(texts: Texts) -> npt.NDArray[np.uint64]:
     return texts.astype("S8").view(">u8").astype(np.uint64)
 
 
-_BORDERS = keys_of(
-    np.array([f"{256 // BUCKETS * bucket:02x}".encode() for bucket in range(1, BUCKETS)], "S")
-)
+_BORDER_TEXTS = np.array([b"%02x" % (256 // BUCKETS * bucket) for bucket in range(1, BUCKETS)], "S")
+_BORDERS = keys_of(_BORDER_TEXTS)
 
 
 def order_of(texts: Texts, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
@@ -186,6 +185,11 @@ class Column:
         """Let go of what was read of a mapped file: it is read again where it is needed."""
         if self._map is not None:
             self._map.madvise(mmap.MADV_DONTNEED)
+
+
+def bucket_ends(texts: Texts) -> list[int]:
+    """Where each bucket ends among sorted texts."""
+    return [*np.searchsorted(texts, _BORDER_TEXTS).tolist(), len(texts)]
 
 
 def sorted_columns(rows: Iterable[Columns], *types: npt.DTypeLike) -> tuple[Any, ...]:

@@ -215,3 +215,13 @@ def test_sums_of_whole_manifests_need_no_commit(tmp_path: Path) -> None:
     )
     with pytest.raises(pa.ArrowInvalid):
         folded(store, known, IDS[:2])  # not all that the manifest tells of
+
+
+def test_a_manifest_of_which_every_commit_is_gone_tells_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    content = Content(done=(Done(id=IDS[0], seconds=1.0),), tallies=(tally(IDS[0], "gate", 3.0),))
+    commits.write(store, "hear", "k", digest_of("p"), content, arrow_schema(Word), "r")
+    for name in compact(store, "hear", "k").commits:
+        store.delete(name)
+    known = ledger(store, "hear", "k")
+    assert not known.done and folded(store, known, IDS) == Sums()
