@@ -113,6 +113,16 @@ def test_no_gain_passes_the_ceiling(level, target):
     assert np.abs(out.astype(int)).max() <= 32767 * levels.CEILING + 1
 
 
+def test_a_click_in_silence_is_not_louder_than_full_scale():
+    """Where it lies behind the last whole block, nothing has a loudness."""
+    wave = np.zeros(160_700, np.float32)
+    wave[160_500] = 1.2
+    factor = levels.gain(wave, 16_000, -23.0)
+    assert levels.loudness(wave, 16_000) is None
+    assert levels.pcm16(wave, factor, bounded=True).max() == round(32767 * levels.CEILING)
+    assert levels.pcm16(-wave).min() == -32768
+
+
 VOICES = tuple(
     Voice(name=f"{accent}{n}", language=accent[:2], accent=accent, usual=n < 2)
     for accent in ("en-us", "en-gb", "de")

@@ -78,25 +78,24 @@ def _power(lufs: float) -> float:
 
 
 def gain(wave: Wave, rate: int, target: float) -> float:
-    """The factor that brings a sound to `target` LUFS, or as near as its peak allows."""
+    """The factor that brings a sound to `target` LUFS, or as near as its peak allows; 1, or
+    what its peak allows, for one that is too quiet to be judged."""
     found = loudness(wave, rate)
-    peak = peak_of(wave)
-    if found is None or peak == 0:
-        return 1.0
-    return min(float(10 ** ((target - found) / 20)), CEILING / peak)
+    peak = max(float(wave.max(initial=0.0)), -float(wave.min(initial=0.0)))
+    wanted = 1.0 if found is None else float(10 ** ((target - found) / 20))
+    return min(wanted, CEILING / peak) if peak else 1.0
 
 
-def peak_of(wave: Wave) -> float:
-    """The farthest that a wave goes from 0."""
-    return max(float(wave.max(initial=0.0)), -float(wave.min(initial=0.0)))
+def pcm16(wave: Wave, factor: float = 1.0, after: int = 0, bounded: bool = False) -> Pcm16:
+    """Samples in -1..1, times `factor`, as PCM16 with `after` frames of silence behind them.
 
-
-def pcm16(wave: Wave, factor: float = 1.0, after: int = 0) -> Pcm16:
-    """Samples in -1..1, times `factor`, as PCM16 with `after` frames of silence behind them."""
+    `bounded`: none of them passes full scale, as after `gain`; else those that do are clipped.
+    """
     scaled = wave * np.float32(factor * PEAK)
     np.rint(scaled, out=scaled)
-    if peak_of(scaled) > PEAK:  # rarely: np.clip of all would take longer
+    if not bounded:
         np.clip(scaled, -PEAK - 1, PEAK, out=scaled)
-    out = np.zeros(len(wave) + after, np.int16)
+    out = np.empty(len(wave) + after, np.int16)
     out[: len(wave)] = scaled
+    out[len(wave) :] = 0
     return out

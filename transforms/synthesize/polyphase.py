@@ -35,7 +35,8 @@ class _Filters:
         band = min(rate, wanted) / rate  # of the input's half rate
         self.half = math.ceil((DECIBELS - 8) / (2.285 * math.pi * band * _WIDTH) / 2)
         step = _GROUP * down // up  # inputs from one matrix to the next
-        size = 2 * self.half + step + _STACK + 2
+        drift = math.ceil((_STACK - 1) * (_GROUP * down / up - step))
+        size = 2 * self.half + step + drift + 1
         least = max(size / down, _GROUP / up)  # so that rows of inputs overlap never
         periods = math.ceil(least)
         while periods * up % _GROUP:  # no output is left over

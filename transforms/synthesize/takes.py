@@ -110,11 +110,11 @@ def take(
     if refusal := _out_of_bounds(at, loud, said, settings):
         return refusal
     wave = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    factor = 1.0
+    factor, levelled = 1.0, settings.loudness is not None
     if settings.loudness is not None:
         factor = levels.gain(wave, settings.rate, settings.loudness)
     words, times = timed(text, said, marks, at)
-    pcm = levels.pcm16(wave, factor, round(pause * settings.rate))
+    pcm = levels.pcm16(wave, factor, round(pause * settings.rate), bounded=levelled)
     return Take(pcm=pcm, said=said, words=words, times=times, source_rate=source_rate)
 
 
