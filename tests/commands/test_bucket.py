@@ -56,7 +56,7 @@ class Twin:
         names, others = ({e.name for e in one.list("")} for one in (self.here, self.there))
         assert names == others
         for name in names:
-            if not {"locks", "suppression"} & set(name.split("/")):
+            if not {"locks", "suppressed"} & set(name.split("/")):
                 here, there = (self.here.get(name), self.there.get(name))
                 assert here == there, name
         return names
