@@ -127,6 +127,7 @@ class Buckets:
             parts = [tuple(self._got(*one) for one in placed) for placed in self._placed[number]]
             yield _joined(parts)
         self._file.close()
+        pa.default_memory_pool().release_unused()  # what rows came from: 180 MB of 4x10^6
 
     def _got(self, place: int, count: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         assert self._file is not None
