@@ -172,9 +172,13 @@ def spoken(step: Speak, stage: Stage, pages: list[Any]) -> tuple[list[list[Clip]
 
 
 def run_speak(step: Speak, pages: list[Any]) -> None:
+    """Document by document, as a worker does it: its spool ends with it."""
     stage = step.load()
-    for scope in spoken(step, stage, pages)[1]:
-        cast(FileSpool, scope.samples()).close()
+    for page, utterances in pages:
+        with FileSpool(pathlib.Path(tempfile.gettempdir()), step.rate, 1 << 32) as spool:
+            scope = Scope(root=page, seed=1, audio=spool, sink=spool)
+            for _ in step(utterances, stage, scope):
+                pass
     stage.close()
 
 
