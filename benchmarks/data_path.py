@@ -1,6 +1,6 @@
 """How fast the trainer's data come: as a share of decoding the same FLACs and nothing else.
 
-    python benchmarks/data_path.py [--minutes 150] [--repeats 5]
+    python benchmarks/data_path.py [--minutes 150] [--times 4] [--repeats 5]
 
 Decoding is the limit that no reader can pass, so each figure is a share of it, in CPU seconds of
 all processes: a busy machine makes both slower alike. Waveforms are read as what they are, 40 ms of
@@ -11,7 +11,10 @@ without that nothing was read; what iterating alone costs stands beside it, and 
 same documents where lhotse is installed (`pip install lhotse`; it is no dependency). Both are
 measured on documents of 1 to 10 minutes and on clips of about 5 s, one chunk each: there the cost
 of a sample weighs, here the cost of a byte. Shards hold about two hours, as curation cuts them.
-What was imported is frozen (`gc.freeze`), as workers do: nobody's figure holds others' modules.
+Stored tokens go by so fast that opening a set would be a quarter of reading 150 minutes of them:
+they, webdataset and lhotse read the same documents several times over under other ids (`--times`),
+ten hours in five shards. What was imported is frozen (`gc.freeze`), as workers do: nobody's figure
+holds others' modules.
 """
 
 import argparse
@@ -155,6 +158,16 @@ def clips(made: Spoken) -> Spoken:
     return sorted(found, key=lambda pair: pair[0].id)
 
 
+def copies(made: Spoken, times: int) -> Spoken:
+    """The same sound under other ids, `times` times over."""
+    found = [
+        (dataclasses.replace(document, id=digest_of("copy", number, document.id)), pcm)
+        for number in range(times)
+        for document, pcm in made
+    ]
+    return sorted(found, key=lambda pair: pair[0].id)
+
+
 def written(folder: pathlib.Path, made: Spoken, audio: bool, per_shard: int) -> pathlib.Path:
     """A set of shards with FLACs and tokens, or with tokens alone."""
     (folder / "train").mkdir(parents=True)
@@ -285,20 +298,24 @@ def speed(work: Callable[[], float]) -> float:
     return seconds / (spent() - before)
 
 
-def measured(scratch: pathlib.Path, made: Spoken, per_shard: int, repeats: int) -> Figures:
+def measured(
+    scratch: pathlib.Path, made: Spoken, times: int, per_shard: int, repeats: int
+) -> Figures:
     """Audio seconds per CPU second of every path, by name, once per repeat."""
-    seconds = sum(document.seconds for document, _ in made)
-    both = written(scratch / "both", made, True, per_shard)
-    alone = written(scratch / "alone", made, False, per_shard)
+    many = copies(made, times)
+    seconds = sum(document.seconds for document, _ in many)
+    heard = written(scratch / "heard", made, True, per_shard)
+    both = written(scratch / "both", many, True, per_shard)
+    alone = written(scratch / "alone", many, False, per_shard)
     for kind in ("waveform", "dmel", "tokens"):  # modules into memory
-        next(iter(reader(both, kind).batches()))
-    decoded(both)  # and files
+        next(iter(reader(heard, kind).batches()))
+    decoded(heard)  # and files
     works: dict[str, Callable[[], float]] = {
-        "FLAC decoding alone": lambda: decoded(both),
-        "waveforms, in process": lambda: read(both, "waveform", 0),
-        "waveforms, one worker": lambda: read(both, "waveform", 1),
-        "FLAC to dMel, in process": lambda: read(both, "dmel", 0),
-        "FLAC to dMel, one worker": lambda: read(both, "dmel", 1),
+        "FLAC decoding alone": lambda: decoded(heard),
+        "waveforms, in process": lambda: read(heard, "waveform", 0),
+        "waveforms, one worker": lambda: read(heard, "waveform", 1),
+        "FLAC to dMel, in process": lambda: read(heard, "dmel", 0),
+        "FLAC to dMel, one worker": lambda: read(heard, "dmel", 1),
         "webdataset, FLAC + tokens, not decoded": lambda: iterated(both, seconds, False),
         PLAIN: lambda: iterated(both, seconds, True),
         "webdataset, tokens alone, not decoded": lambda: iterated(alone, seconds, False),
@@ -308,7 +325,7 @@ def measured(scratch: pathlib.Path, made: Spoken, per_shard: int, repeats: int) 
         "stored tokens alone, one worker": lambda: read(alone, "tokens", 1),
     }
     if importlib.util.find_spec("lhotse") is not None:
-        cuts = shar(scratch / "shar", made, per_shard)
+        cuts = shar(scratch / "shar", many, per_shard)
         works["lhotse shar, tokens alone, decoded"] = lambda: iterated_shar(cuts, seconds)
     figures: Figures = {name: [] for name in works}
     for _ in range(repeats):  # in turns, so that a busy minute falls on all alike
@@ -339,6 +356,7 @@ def table(figures: Figures) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="the trainer's data path against FLAC decoding")
     parser.add_argument("--minutes", type=float, default=150.0, help="of audio")
+    parser.add_argument("--times", type=int, default=4, help="as much where tokens are stored")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     print(on.circumstances())
@@ -350,9 +368,14 @@ def main() -> None:
         mean = sum(document.seconds for document, _ in own) / len(own)
         per_shard = max(round(HOURS / mean), 1)
         with tempfile.TemporaryDirectory() as scratch:
-            figures = measured(pathlib.Path(scratch), own, per_shard, options.repeats)
+            figures = measured(
+                pathlib.Path(scratch), own, options.times, per_shard, options.repeats
+            )
         minutes = sum(document.seconds for document, _ in own) / 60
-        print(f"\n{len(own)} {name}, {minutes:.0f} minutes; {options.repeats} repeats\n")
+        print(
+            f"\n{len(own)} {name}, {minutes:.0f} minutes, {options.times} times over where tokens "
+            f"are stored; {options.repeats} repeats\n"
+        )
         print(table(figures), flush=True)
 
 

@@ -118,6 +118,7 @@ class Prepared:
     __slots__ = (
         "_groups",
         "_starts",
+        "_times",
         "_view",
         "chunk_frames",
         "count",
@@ -151,6 +152,7 @@ class Prepared:
         self.texts, self.sides, self.count = texts, sides, len(texts)
         self._groups, self._view = groups, view
         self._starts: tuple[int, ...] | None = None
+        self._times: tuple[float, ...] | None = None
         fixed = self.count - sides.count("both")
         # "both": all chunks have two sides, "fixed": all have one, "mixed"
         self.kind = "both" if not fixed else "fixed" if fixed == self.count else "mixed"
@@ -189,6 +191,14 @@ class Prepared:
         """Seconds at which a chunk of the view begins and ends."""
         first, last = self.fine(place, place + 1)
         return self.chunk_frames[first] / self.rate, self.chunk_frames[last] / self.rate
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """`chunk_frames` in seconds."""
+        if self._times is None:
+            rate = self.rate
+            self._times = tuple([frame / rate for frame in self.chunk_frames])
+        return self._times
 
     def fine(self, first: int, last: int) -> tuple[int, int]:
         """The fine chunks behind chunks [first, last) of the view."""
@@ -511,7 +521,8 @@ class Rest:
     """A document to be packed: how long the pieces are that begin at any of its chunks."""
 
     __slots__ = (
-        "_copy", "_drawing", "_epoch", "_known", "_length", "_prepared", "count", "weight",
+        "_ahead", "_copy", "_drawing", "_epoch", "_known", "_length", "_prepared", "_sums",
+        "count", "steady", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -519,27 +530,27 @@ class Rest:
     ) -> None:
         self._drawing, self._prepared = drawing, prepared
         self._epoch, self._copy, self._length = epoch, copy, length
-        self.count = prepared.count
+        self.count, self.steady = prepared.count, drawing.steady
         self.weight = drawing.weight(prepared)
+        self._ahead = math.ceil(AHEAD * length * self.count / self.weight)
         self._known: tuple[int, list[int]] = (-1, [])
+        # of one run of speech, what any first chunks take: pieces are differences of these
+        self._sums: list[int] | None = None
+        if drawing.measures(prepared).heard:
+            self._sums = list(itertools.accumulate(drawing.measures(prepared).rooms, initial=0))
 
     @property
     def name(self) -> str:
         return self._prepared.id
-
-    @property
-    def steady(self) -> bool:
-        return self._drawing.steady
 
     def prefixes(self, first: int) -> list[int]:
         """Positions of the first chunk after `first`, the first two, ... up to the end, or to more
         than a pack. With policies by words a shorter piece is drawn anew: see `exact`."""
         if self._known[0] != first:
             last = self.count
-            if self._drawing.steady and last - first > 1:
-                ahead = math.ceil(AHEAD * self._length * self.count / self.weight)
+            if self.steady and last - first > 1:
                 for turn in itertools.count():
-                    last = min(first + (ahead << turn), self.count)
+                    last = min(first + (self._ahead << turn), self.count)
                     found = self._lengths(first, last)
                     if last == self.count or found[-1] > self._length:
                         break
@@ -550,9 +561,12 @@ class Rest:
 
     def exact(self, first: int, last: int) -> int:
         """Positions of the piece of chunks [first, last)."""
-        if self._drawing.steady or last == self.count:
+        if self.steady or last == self.count:
             return self.prefixes(first)[last - first - 1]
         return self._lengths(first, last)[-1]
 
     def _lengths(self, first: int, last: int) -> list[int]:
+        if self._sums is not None:
+            before = self._sums[first] - EDGES - 1
+            return [total - before for total in self._sums[first + 1 : last + 1]]
         return self._drawing.lengths(self._prepared, self._epoch, self._copy, first, last)

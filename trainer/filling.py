@@ -1,7 +1,7 @@
 """Planned packs made real: ids, codes, masks and counts, by the contract of `trainer.pack`."""
 
 import dataclasses
-import itertools
+import operator
 from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -134,14 +134,12 @@ class _Filling:
             borders = drawing.borders(prepared, parts)
         positions, rooms = sum(measured.spoken[whole]), sum(measured.rooms[whole])
         _agree(self.sheet.heard(positions, rooms, codes, borders), prepared, piece)
-        if prepared.merged is None:
-            rate = prepared.rate
-            times = [frame / rate for frame in prepared.chunk_frames[first : last + 1]]
-            spans = [end - start for start, end in itertools.pairwise(times)]
-        else:
-            places = range(piece.first, piece.last)
-            spans = [end - start for start, end in map(prepared.span, places)]
-        return _Told(sum(spans), 0, sum(measured.written[whole]))
+        times = prepared.times[first : last + 1]
+        if prepared.merged is not None:
+            starts = [group.start for group in prepared.merged[whole]]
+            times = tuple([prepared.times[fine] for fine in (*starts, last)])
+        seconds = sum(map(operator.sub, times[1:], times))
+        return _Told(seconds, 0, sum(measured.written[whole]))
 
     def _chunks(
         self, sides: Any, reader: SetReader, drawing: Drawing, prepared: Prepared, piece: PiecePlan

@@ -80,6 +80,7 @@ class _Block:
         self._items, self._length = items, length
         self._firsts = [0] * len(items)
         self._prefixes: list[list[int]] = [[]] * len(items)  # of the rest of each steady item
+        self._least = [0] * len(items)  # positions of its shortest piece that may fill room
         self.long: list[tuple[int, int]] = []
         self.rests: list[tuple[int, int]] = [
             rest for item in range(len(items)) if (rest := self._rest(item))
@@ -110,22 +111,20 @@ class _Block:
         """The beginning of a rest that leaves least of the room, of those that must be cut
         first."""
         must = bisect.bisect_right(self.rests, (self._length, len(self._items)))
+        least = self._least
         for low, high in ((must, len(self.rests)), (0, must)):
             best: tuple[int, int, int] | None = None
-            for _, item in self.rests[max(low, high - CANDIDATES) : high]:
-                first, known = self._firsts[-item], self._prefixes[-item]
-                if known:
-                    if len(known) < LEAST or known[LEAST - 1] > room:
-                        continue
-                    count = bisect.bisect_right(known, room)
-                    last, left = first + count, room - known[count - 1]
-                else:
-                    last = self._fitting(-item, room)
-                    if last - first < LEAST:
-                        continue
-                    left = room - self._items[-item].exact(first, last)
+            tried = self.rests[max(low, high - CANDIDATES) : high]
+            for item in [-item for _, item in tried if least[-item] <= room]:
+                first, last = self._firsts[item], self._fitting(item, room)
+                if last - first < LEAST:
+                    continue
+                known = self._prefixes[item]
+                left = room - (
+                    known[last - first - 1] if known else self._items[item].exact(first, last)
+                )
                 if best is None or left < best[0]:
-                    best = (left, -item, last)
+                    best = (left, item, last)
                     if not left:
                         break
             if best is not None:
@@ -134,38 +133,37 @@ class _Block:
 
     def _fitting(self, item: int, room: int) -> int:
         """Where the longest piece of an item that fits ends; where it begins, if none does."""
-        source, first = self._items[item], self._firsts[item]
+        source, first, known = self._items[item], self._firsts[item], self._prefixes[item]
+        if known:
+            return first + bisect.bisect_right(known, room)
         count = bisect.bisect_right(source.prefixes(first), room)
         while count and source.exact(first, first + count) > room:
             count -= 1
         return first + count
 
     def _taken(self, item: int, last: int) -> Cut:
-        first = self._firsts[item]
-        cut = Cut(item, first, last, self._items[item].exact(first, last))
-        self._leave(item)
-        self._firsts[item] = last
-        self._enter(item)
-        return cut
-
-    def _leave(self, item: int) -> None:
-        total = self._items[item].prefixes(self._firsts[item])[-1]
+        first, known = self._firsts[item], self._prefixes[item]
+        if known:
+            positions, total = known[last - first - 1], known[-1]
+        else:
+            positions = self._items[item].exact(first, last)
+            total = self._items[item].prefixes(first)[-1]
         del self.rests[bisect.bisect_left(self.rests, (total, -item))]
-
-    def _enter(self, item: int) -> None:
-        """Put what is left of an item back."""
+        self._firsts[item] = last
         rest = self._rest(item)
-        if rest is not None:
+        if rest is not None:  # put what is left back
             bisect.insort(self.rests, rest)
+        return Cut(item, first, last, positions)
 
     def _rest(self, item: int) -> tuple[int, int] | None:
         """What is left of an item, without chunks that no pack can hold; None: nothing."""
         source = self._items[item]
-        self._prefixes[item] = []
+        self._prefixes[item], self._least[item] = [], 0
         while self._firsts[item] < source.count:
             found = source.prefixes(self._firsts[item])
             if source.steady:
                 self._prefixes[item] = found
+                self._least[item] = found[min(LEAST, len(found)) - 1]
             total = found[-1]
             if total <= self._length or self._fitting(item, self._length) > self._firsts[item]:
                 return total, -item

@@ -32,8 +32,7 @@ class PiecePlan(NamedTuple):
     source: str = ""  # the experiment it is of; "": the set of its pack
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class PackPlan:
+class PackPlan(NamedTuple):
     set_name: str
     number: int
     pieces: tuple[PiecePlan, ...]
@@ -46,9 +45,9 @@ Pieces: TypeAlias = tuple[PiecePlan, ...]
 Insert: TypeAlias = Callable[[int, SetReader, Pieces], tuple[Pieces, tuple[Any, ...]]]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class SetState:
-    """How far a set is: `taken` of the `packs` of the block between two places of an epoch."""
+class SetState(NamedTuple):
+    """How far a set is: `taken` of the `packs` of the block between two places of an epoch. A
+    tuple, as `PackPlan`: one is made for each pack."""
 
     epoch: int = 0
     start: Place = (0, 0)
@@ -60,11 +59,8 @@ class SetState:
 
     def after_pack(self) -> "SetState":
         """One pack later."""
-        taken, turns = self.taken + 1, self.turns + 1
-        return SetState(
-            epoch=self.epoch, start=self.start, end=self.end, packs=self.packs,
-            taken=taken, turns=turns, done=self.done,
-        )  # fmt: skip
+        epoch, start, end, packs, taken, turns, done = self
+        return SetState(epoch, start, end, packs, taken + 1, turns + 1, done)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,11 +75,11 @@ class DataState:
         """The state from which on packs are dealt by other weights: a mixture of its own."""
         if not self.sets or set(weights) != {name for name, _ in self.sets}:
             raise ValueError(f"weights of {sorted(weights)} for sets {[n for n, _ in self.sets]}")
-        sets = tuple((name, dataclasses.replace(one, turns=0)) for name, one in self.sets)
+        sets = tuple((name, one._replace(turns=0)) for name, one in self.sets)
         return DataState(pack=self.pack, sets=sets, weights=tuple(sorted(weights.items())))
 
     def as_json(self) -> dict[str, Any]:
-        found = {"pack": self.pack, "sets": {n: dataclasses.asdict(s) for n, s in self.sets}}
+        found = {"pack": self.pack, "sets": {n: s._asdict() for n, s in self.sets}}
         return found | ({"weights": dict(self.weights)} if self.weights else {})
 
     @staticmethod
@@ -146,9 +142,9 @@ class SetPlan:
         if self._block is not None and start[0] >= len(self._reader.order.windows(epoch)):
             epoch, start = epoch + 1, (0, 0)
             if self._run.sets[self._reader.name].epochs == epoch:
-                self.state = dataclasses.replace(self.state, done=True)
+                self.state = self.state._replace(done=True)
                 return False
-        self.state = dataclasses.replace(self.state, epoch=epoch)
+        self.state = self.state._replace(epoch=epoch)
         self._plan(start)
         return True
 
@@ -187,9 +183,7 @@ class SetPlan:
         else:
             turns = sorted(range(len(packs)), key=lambda n: (chances[n], packs[n]))
         self._block = [packs[n] for n in turns]
-        self.state = dataclasses.replace(
-            self.state, start=start, end=end, packs=len(packs), taken=0
-        )
+        self.state = self.state._replace(start=start, end=end, packs=len(packs), taken=0)
 
     def _rest(self, drawn: Drawn, epoch: int) -> Rest | None:
         """A document to be packed; None where it is lost."""
@@ -283,10 +277,7 @@ class Planner:
             inserted: tuple[Any, ...] = ()
             if self._insert is not None:
                 pieces, inserted = self._insert(self._pack, plan._reader, pieces)
-            pack = PackPlan(
-                set_name=plan._reader.name, number=self._pack, pieces=pieces, lost=lost,
-                inserted=inserted,
-            )  # fmt: skip
+            pack = PackPlan(plan._reader.name, self._pack, pieces, lost, inserted)
             found.append(pack)
             self._pack += 1
         return found
@@ -305,5 +296,5 @@ class Planner:
     def _end(self) -> None:
         """A set is done: the others begin a mixture of their own."""
         for plan in self._plans.values():
-            plan.state = dataclasses.replace(plan.state, turns=0)
+            plan.state = plan.state._replace(turns=0)
         self._mix()

@@ -145,9 +145,9 @@ class SetReader:
     def _data(self, shard: int, known: ShardPlaces, start: int, size: int) -> Any:
         """Bytes of a shard: of its map where what is read of it is long, else by a read."""
         if known.large:
-            held = self.shards.array(shard)
+            held = self.shards.array(shard, start, size)
             if held is not None:
-                return held[start : start + size]
+                return held
         return self.shards.fetch(shard)(start, size)
 
     def _read(self, drawn: Drawn) -> Prepared:
@@ -230,11 +230,11 @@ class SetReader:
     ) -> Codes:
         """All stored tokens of a document; `keep`: more of them will be asked for."""
         held = self._stored_codes(drawn, entry, keep)
-        if sum(prepared.positions) != len(held):
+        if prepared.starts[-1] != len(held):
             raise DataError(
                 "bad_tokens",
                 f"{self.shards.where(drawn.shard)}: {prepared.id} has {len(held)} stored "
-                f"positions of {entry.name}, its chunks' times ask for {sum(prepared.positions)}",
+                f"positions of {entry.name}, its chunks' times ask for {prepared.starts[-1]}",
             )
         return held
 

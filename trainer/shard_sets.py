@@ -12,10 +12,11 @@ import hashlib
 import json
 import mmap
 import os
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,8 @@ from trainer.places import Place, place_of
 from transforms.compose.policies import Policy
 
 OPEN = 128  # files and indexes held open at once
+AT_ONCE = 64 << 10  # bytes that the system maps together by itself
+POPULATE_READ = 22  # MADV_POPULATE_READ, of Linux since 5.14, for which `mmap` has no name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +51,14 @@ class View:
 Index = tuple[Rows, Outlines | None]
 
 
+class _Map(NamedTuple):
+    """A mapped file."""
+
+    file: mmap.mmap
+    whole: memoryview
+    array: npt.NDArray[np.uint8]
+
+
 class ShardSet:
     """One set of a mixture. Cheap to pickle and safe to fork: files are opened anew."""
 
@@ -59,8 +70,8 @@ class ShardSet:
         self._kept: dict[int, frozenset[int]] = {}
         self._indexes: OrderedDict[int, Index] = OrderedDict()
         self._reads: OrderedDict[int, Fetch] = OrderedDict()  # of files, each held open
-        self._maps: OrderedDict[int, memoryview] = OrderedDict()
-        self._arrays: dict[int, npt.NDArray[np.uint8]] = {}  # of these maps
+        self._maps: OrderedDict[int, _Map] = OrderedDict()
+        self._populates = sys.platform == "linux"
         self._ahead: threading.Thread | None = None
         self._restrict()
         self.views = {
@@ -71,7 +82,7 @@ class ShardSet:
     def __getstate__(self) -> dict[str, Any]:
         opened = ("_indexes", "_reads", "_maps")
         new: dict[str, Any] = {name: OrderedDict() for name in opened}
-        return {**self.__dict__, **new, "_arrays": {}, "_ahead": None}
+        return {**self.__dict__, **new, "_ahead": None}
 
     @property
     def documents(self) -> int:
@@ -133,6 +144,24 @@ class ShardSet:
 
         For what is long: a page that is first looked at costs more than a short read.
         """
+        found = self._map(shard)
+        return None if found is None else found.whole
+
+    def array(self, shard: int, start: int, size: int) -> npt.NDArray[np.uint8] | None:
+        """Bytes of `mapped` as an array: unlike a memoryview, it is nothing to a garbage
+        collector. Its pages are asked for at once, not one by one as they are looked at."""
+        found = self._map(shard)
+        if found is None:
+            return None
+        if size > AT_ONCE and self._populates:
+            first = start - start % mmap.PAGESIZE
+            try:
+                found.file.madvise(POPULATE_READ, first, start - first + size)
+            except OSError:  # an older kernel: they come as they are looked at
+                self._populates = False
+        return found.array[start : start + size]
+
+    def _map(self, shard: int) -> _Map | None:
         found = self._maps.get(shard)
         if found is not None:
             return found
@@ -140,21 +169,11 @@ class ShardSet:
         if file is None:
             return None
         with file:
-            found = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            held = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         if len(self._maps) >= OPEN:
-            self._arrays.pop(self._maps.popitem(last=False)[0], None)
-        self._maps[shard] = found
+            self._maps.popitem(last=False)
+        found = self._maps[shard] = _Map(held, memoryview(held), np.frombuffer(held, np.uint8))
         return found
-
-    def array(self, shard: int) -> npt.NDArray[np.uint8] | None:
-        """`mapped` as an array: its slices, unlike a memoryview's, are nothing to a garbage
-        collector."""
-        held = self.mapped(shard)
-        if held is None:
-            return None
-        if shard not in self._arrays:
-            self._arrays[shard] = np.frombuffer(held, np.uint8)
-        return self._arrays[shard]
 
     def _open(self, shard: int) -> BinaryIO | None:
         """A shard's local file, of the size it should have; None where there is none."""

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[3]
 def test_data_path() -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "data_path.py")]
     done = subprocess.run(
-        [*command, "--minutes", "2", "--repeats", "1"],
+        [*command, "--minutes", "2", "--times", "2", "--repeats", "1"],
         capture_output=True,
         text=True,
         cwd=ROOT,
