@@ -33,8 +33,11 @@ def folded(store: Store, known: Ledger, roots: Iterable[str]) -> Sums:
         accounts = known.accounts
         asked = accounts.flags(roots)
         told = _from_manifests(store, accounts, asked, total)
-        left = np.flatnonzero(asked & ~told[accounts.commit]).astype(np.int32)
-        groups = accounts.grouped(left)
+        left = [
+            np.flatnonzero(asked[rows] & ~told[accounts.commit[rows]]).astype(np.int32) + rows.start
+            for rows in spans(len(asked))
+        ]
+        groups = accounts.grouped(np.concatenate([np.zeros(0, np.int32), *left]))
     for some in batches(groups, commits.READ_AT_ONCE):
         read = commits.read_some(store, [name for name, _ in some], {"tally": TALLY, "drop": DROP})
         found: dict[str, list[pa.Table]] = {"tally": [], "drop": []}
