@@ -7,7 +7,7 @@ loser's tar, wherever the two were stopped and went on.
 
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,15 @@ class Gated(Store):
         self.wrote: list[tuple[str, bool]] = []
 
     def put_if_absent(self, name: str, data: bytes | Path) -> bool:
+        return self._gated(super().put_if_absent, name, data)
+
+    def take(self, name: str, path: Path | str) -> bool:
+        return self._gated(super().take, name, path)
+
+    def _gated(self, write: Callable[[str, Any], bool], name: str, data: Any) -> bool:
         self.arrived.release()
         assert self.go.acquire(timeout=30)
-        won = super().put_if_absent(name, data)
+        won = write(name, data)
         self.wrote.append((name, won))
         return won
 
