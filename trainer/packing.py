@@ -74,18 +74,23 @@ def fill(items: Sequence[Cuttable], length: int, slack: float = 0.01) -> Filled:
 
 
 class _Block:
-    """What is left of each item, by length: `rests` ascends in (positions, -item)."""
+    """What is left of each item, by length: `rests` ascends in (positions, -item).
+
+    `_leasts` stands beside it: the positions of each rest's shortest piece that may fill room, so
+    that where none would fit, which is the rule in short packs, nobody is asked.
+    """
 
     def __init__(self, items: Sequence[Cuttable], length: int) -> None:
         self._items, self._length = items, length
         self._firsts = [0] * len(items)
         self._prefixes: list[list[int]] = [[]] * len(items)  # of the rest of each steady item
-        self._least = [0] * len(items)  # positions of its shortest piece that may fill room
+        self._least = [0] * len(items)
         self.long: list[tuple[int, int]] = []
         self.rests: list[tuple[int, int]] = [
             rest for item in range(len(items)) if (rest := self._rest(item))
         ]
         self.rests.sort()
+        self._leasts = [self._least[-item] for _, item in self.rests]
 
     def longest(self) -> Cut | None:
         """The longest rest, or as much of it as a pack holds."""
@@ -103,6 +108,7 @@ class _Block:
 
     def _whole(self, place: int) -> Cut:
         positions, item = self.rests.pop(place)
+        del self._leasts[place]
         first, last = self._firsts[-item], self._items[-item].count
         self._firsts[-item] = last
         return Cut(-item, first, last, positions)
@@ -114,8 +120,10 @@ class _Block:
         least = self._least
         for low, high in ((must, len(self.rests)), (0, must)):
             best: tuple[int, int, int] | None = None
-            tried = self.rests[max(low, high - CANDIDATES) : high]
-            for item in [-item for _, item in tried if least[-item] <= room]:
+            low = max(low, high - CANDIDATES)
+            if min(self._leasts[low:high], default=room + 1) > room:
+                continue
+            for item in [-item for _, item in self.rests[low:high] if least[-item] <= room]:
                 first, last = self._firsts[item], self._fitting(item, room)
                 if last - first < LEAST:
                     continue
@@ -148,11 +156,14 @@ class _Block:
         else:
             positions = self._items[item].exact(first, last)
             total = self._items[item].prefixes(first)[-1]
-        del self.rests[bisect.bisect_left(self.rests, (total, -item))]
+        place = bisect.bisect_left(self.rests, (total, -item))
+        del self.rests[place], self._leasts[place]
         self._firsts[item] = last
         rest = self._rest(item)
         if rest is not None:  # put what is left back
-            bisect.insort(self.rests, rest)
+            place = bisect.bisect_right(self.rests, rest)
+            self.rests.insert(place, rest)
+            self._leasts.insert(place, self._least[item])
         return Cut(item, first, last, positions)
 
     def _rest(self, item: int) -> tuple[int, int] | None:
