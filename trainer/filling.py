@@ -132,7 +132,9 @@ class _Filling:
         if drawing.cuts:
             parts = [Part(chunk, 0, prepared.positions[chunk]) for chunk in range(first, last)]
             borders = drawing.borders(prepared, parts)
-        positions, rooms = sum(measured.spoken[whole]), sum(measured.rooms[whole])
+        positions = rooms = sum(measured.spoken[whole])
+        if measured.rooms is not measured.spoken:
+            rooms = sum(measured.rooms[whole])
         _agree(self.sheet.heard(positions, rooms, codes, borders), prepared, piece)
         times = prepared.times[first : last + 1]
         if prepared.merged is not None:

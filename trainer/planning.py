@@ -173,7 +173,7 @@ class SetPlan:
         filled = fill(rests, self._run.length, self._run.slack)
         self._long(filled.long, drawn_of)
         packs = [
-            tuple(PiecePlan(drawn_of[c.item], epoch, c.first, c.last, c.positions) for c in pack)
+            tuple([PiecePlan(drawn_of[c.item], epoch, c.first, c.last, c.positions) for c in pack])
             for pack in filled.packs
         ]
         chances = [self._chance(epoch, start, number) for number in range(len(packs))]
@@ -284,6 +284,8 @@ class Planner:
 
     def _choice(self) -> str:
         assert self._mixture is not None
+        if len(self._mixture.names) == 1:
+            return self._mixture.names[0]
         return self._mixture.next({n: self._plans[n].state.turns for n in self._mixture.names})
 
     def _mix(self) -> None:

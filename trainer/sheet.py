@@ -27,7 +27,7 @@ class Sheet:
     def __init__(self, length: int, vocabulary: Vocabulary, cuts: bool = False) -> None:
         """`cuts`: patches will be cut, so `borders` are wanted."""
         self._length, self._vocabulary, self._cuts = length, vocabulary, cuts
-        self._markers = {name: vocabulary.markers_first + n for n, name in enumerate(MARKERS)}
+        self._markers = _marker_ids(vocabulary.markers_first)
         self._unit = vocabulary.speech_first
         self._document, self._speech, self._end = (
             self._markers[name] for name in ("document", "speech", "end")
@@ -176,6 +176,11 @@ class Sheet:
             else:
                 at += length
         codes[cleared:] = 0
+
+
+@functools.cache
+def _marker_ids(first: int) -> dict[str, int]:
+    return {name: first + number for number, name in enumerate(MARKERS)}
 
 
 @functools.lru_cache(maxsize=64)
