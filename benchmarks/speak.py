@@ -253,4 +253,7 @@ def verified(
 
 
 if __name__ == "__main__":
+    if any(os.environ.get(name) != value for name, value in device.pins().items()):
+        # numpy is imported by now, and has chosen its threads: begin again as workers do
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | device.pins())
     raise SystemExit(main())
