@@ -34,6 +34,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
@@ -210,8 +211,8 @@ def audio(
     return sum(one.seconds for one in made), runs
 
 
-def _one(*arguments: object) -> Callable[[], list[Took]]:
-    return lambda: [peer(*arguments)]  # type: ignore[arg-type]
+def _one(*arguments: Any) -> Callable[[], list[Took]]:
+    return lambda: [peer(*arguments)]
 
 
 def paragraphs(number: int, words: Sequence[str]) -> list[str]:

@@ -9,7 +9,6 @@ import dataclasses
 import itertools
 import os
 import pickle
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, TypeVar
 
@@ -17,6 +16,7 @@ import pyarrow as pa
 
 from pipeline.accounts import AT_ONCE
 from pipeline.simple import Item
+from pipeline.spilling import nameless_file
 from schemas.ids import digest_of
 from schemas.ranges import Range, ranges
 from schemas.records import Recording, Task
@@ -150,7 +150,7 @@ class Parts(Collection[P]):
 
     def _pack(self) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="speechloom-")  # noqa: SIM115
+            self._file = nameless_file()
         for at in range(0, len(self._few), PARTS_PER_BLOCK):
             self._blocks.append(self._file.write(packed(self._few[at : at + PARTS_PER_BLOCK])))
         self._few = []

@@ -24,6 +24,11 @@ Texts: TypeAlias = npt.NDArray[np.bytes_]
 Columns: TypeAlias = tuple[npt.NDArray[Any], ...]
 
 
+def nameless_file() -> BinaryIO:
+    """A temporary file that ends with its holder, and with the process however that ends."""
+    return tempfile.TemporaryFile(prefix="speechloom-")
+
+
 def texts_of(values: pa.Array | pa.ChunkedArray | Sequence[str]) -> Texts:
     """Texts as fixed-width bytes, of one width where all are equally long."""
     if isinstance(values, pa.ChunkedArray):
@@ -93,7 +98,7 @@ class Buckets:
     def spill(self) -> None:
         """Write what waits to the file, bucket by bucket."""
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="speechloom-")  # noqa: SIM115
+            self._file = nameless_file()
             self._placed = [[] for _ in range(BUCKETS)]
         if not self._waiting:
             return
@@ -168,7 +173,7 @@ class Column:
         self._parts.append(values)
         self._bytes += values.nbytes
         if self._bytes > self._held:
-            self._file = tempfile.TemporaryFile(prefix="speechloom-")  # noqa: SIM115
+            self._file = nameless_file()
             for part in self._parts:
                 self._file.write(np.ascontiguousarray(part).data)
             self._parts = []
