@@ -12,39 +12,25 @@ remote one carries a mark in the object's metadata, which tells who won, and is 
 
 import contextlib
 import dataclasses
-import datetime
 import functools
 import itertools
 import os
-import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, NotSupportedError
 
-R = TypeVar("R")
+from schemas.answers import RETRIES, until_answered
 
 COPIED_AT_ONCE = 4 << 20  # bytes
 LARGE = 32 << 20  # bytes of a file that is not held in memory on its way to a bucket
 PIECE = 8 << 20  # bytes of it that are, twice
 _REMOTE = ("gs://", "s3://", "az://", "abfs://", "memory://")
-_PATIENCE = datetime.timedelta(seconds=60)  # with a place that does not answer
-_FIRST_PAUSE = datetime.timedelta(milliseconds=100)
-_LONGEST_PAUSE = datetime.timedelta(seconds=5)
-# obstore's own base of 2 with its jitter gives up on a refused connection after 2 s (measured)
-_RETRIES: Any = {
-    "max_retries": 100,
-    "retry_timeout": _PATIENCE,
-    "backoff": {"init_backoff": _FIRST_PAUSE, "max_backoff": _LONGEST_PAUSE, "base": 3},
-}
-_ANSWER_LOST = re.compile(
-    r"HTTP error:|Error getting .* response body|Got invalid .* response|Server returned .* 5\d\d"
-)
 _ORDERED = ("gs://", "s3://")  # list by name, from any name on
 _LISTED, _ALONE = 1000, 10_000  # names: of a page; by one request after the other, before many
 _MARK = "attempt"  # the metadata key of a writer's mark
@@ -65,24 +51,6 @@ class Entry:
 def _size(count: int) -> str:
     """Bytes for people."""
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
-
-
-def until_answered(once: Callable[[], R]) -> R:
-    """A request, tried until its answer arrives; after `_PATIENCE` raises what its last try did.
-
-    obstore repeats requests too, but gives up at once where a connection of its pool is reset: a
-    conditional put 17 of 60 times, a HEAD now and then.
-    """
-    until = time.monotonic() + _PATIENCE.total_seconds()
-    pause = _FIRST_PAUSE.total_seconds()
-    while True:
-        try:
-            return once()
-        except GenericError as error:
-            if _ANSWER_LOST.search(str(error)) is None or time.monotonic() + pause > until:
-                raise
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE.total_seconds())
 
 
 class Store:
@@ -113,7 +81,7 @@ class Store:
         if self._backend is None:
             if self.remote:
                 kind = self.url.partition(":")[0]
-                more = {} if kind == "memory" else {"retry_config": _RETRIES}
+                more = {} if kind == "memory" else {"retry_config": RETRIES}
                 self._backend = obstore.store.from_url(self.url, **more)
             else:
                 with self._explained(""):
