@@ -37,10 +37,10 @@ NOT_IN_TEST := not slow and not browser and not corpus and not flink and not fuz
 JOBS ?= 2
 FUZZ_ITEMS ?= 10000
 # The scripts of benchmarks/ that measure; the other files there are what they share.
-BENCHMARKS := corpus_run efficiency memory reslice hearing_accuracy diarization ensemble \
+BENCHMARKS := corpus_run efficiency compose startup memory reslice hearing_accuracy diarization ensemble \
   through_pipeline guard measures personal_data fetching reselect near_duplicates_text \
   near_duplicates_audio decontamination compare_runs \
-  tokens data_path train_step evaluation hops
+  tokens data_path train_step evaluation hops extract speak round_trip scale
 
 # One thread per process: results do not depend on the number of cores, and the work is parallel
 # by process anyway.
