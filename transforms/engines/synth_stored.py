@@ -28,6 +28,7 @@ class Stored(Single):
 
     @classmethod
     def listed(cls, variant: str, settings: SynthSettings) -> tuple[Voice, ...]:
+        """The voices that lie at `variant`, by each engine's own layout. Raises `ModelError`."""
         raise NotImplementedError(f"{cls.__name__} must define listed")
 
     def voices(self) -> tuple[Voice, ...]:
